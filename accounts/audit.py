@@ -1,0 +1,42 @@
+"""The audit trail's only writer. Called inside the transaction of the change it tells about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
+
+from accounts.models import AuditEvent
+from core.context import origin
+
+
+def record(
+    *,
+    actor: Any,
+    action: str,
+    target: Model,
+    organization_id: UUID | None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Note that `actor` (a User, an Agent, or None for the system) did `action` ("cluster.create") to `target`.
+
+    Never pass a secret in `before` or `after`.
+    """
+    where = origin.get()
+    return AuditEvent.objects.create(
+        organization_id=organization_id,
+        actor_id=getattr(actor, "pk", None),
+        actor_label=str(actor)[:200] if actor is not None else "system",
+        action=action,
+        object_type=target._meta.label_lower,
+        object_id=str(target.pk),
+        object_label=str(target)[:200],
+        before=before,
+        after=after,
+        ip=where.ip,
+        user_agent=where.user_agent[:300],
+        request_id=where.request_id,
+    )

@@ -1,0 +1,191 @@
+"""People, the organizations they work in, their API tokens and the audit trail."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. Signs in with the email address; rights come from memberships."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(_("email"), unique=True)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    locale = models.CharField(
+        _("language"), max_length=8, blank=True, choices=[("ko", "한국어"), ("en", "English")]
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("may use the admin"), default=False)
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now, editable=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    # Set by token authentication: the one organization this request may see and touch.
+    scope: uuid.UUID | None = None
+
+    objects = UserManager()
+
+    class Meta:
+        ordering = ["email"]
+        constraints = [
+            models.CheckConstraint(
+                name="accounts_user_email_lower", condition=Q(email=Lower("email"))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Kind(models.TextChoices):
+    OPERATOR = "operator", _("operator")
+    PROVIDER = "provider", _("provider")
+    CONSUMER = "consumer", _("consumer")
+
+
+class Organization(models.Model):
+    """A tenant. Its kind decides which part of the portal it works in."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="accounts_organization_kind_known", condition=Q(kind__in=Kind.values)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """Viewers read, members work, admins also manage people, tokens and deletions."""
+
+    VIEWER = "viewer", _("viewer")
+    MEMBER = "member", _("member")
+    ADMIN = "admin", _("admin")
+
+
+class Membership(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=16, choices=Role, default=Role.MEMBER)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["organization__name", "user__email"]
+        constraints = [
+            models.UniqueConstraint(
+                name="accounts_membership_once", fields=["user", "organization"]
+            ),
+            models.CheckConstraint(
+                name="accounts_membership_role_known", condition=Q(role__in=Role.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.organization} ({self.role})"
+
+
+class TenantQuerySet(models.QuerySet):
+    """Rows that belong to an organization. `tenant` is the path to it."""
+
+    tenant = "organization"
+
+    def visible_to(self, user: Any) -> TenantQuerySet:
+        """Rows of the organizations the user works in; a token sees only its own organization's.
+
+        Every read on behalf of a user starts here, so that someone else's row does not exist.
+        """
+        if not user.is_authenticated:
+            return self.none()
+        if user.is_superuser and user.scope is None:
+            return self
+        memberships = Membership.objects.filter(user=user)
+        if user.scope is not None:
+            memberships = memberships.filter(organization=user.scope)
+        return self.filter(**{f"{self.tenant}__in": memberships.values("organization")})
+
+
+class ApiToken(models.Model):
+    """A long-lived credential for programs: acts as its user inside one organization."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(_("name"), max_length=80)
+    prefix = models.CharField(_("prefix"), max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class AuditEvent(models.Model):
+    """Who changed what. The database refuses updates and deletions (see the migration's trigger)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(_("when"), default=timezone.now, editable=False)
+    # Plain ids and labels, not foreign keys: the trail outlives what it tells about.
+    organization_id = models.UUIDField(null=True, editable=False)
+    actor_id = models.UUIDField(null=True, editable=False)
+    actor_label = models.CharField(_("who"), max_length=200, editable=False)
+    action = models.CharField(_("what"), max_length=64, editable=False)
+    object_type = models.CharField(_("type"), max_length=64, editable=False)
+    object_id = models.CharField(_("id"), max_length=64, editable=False)
+    object_label = models.CharField(_("object"), max_length=200, editable=False)
+    before = models.JSONField(_("before"), null=True, encoder=DjangoJSONEncoder, editable=False)
+    after = models.JSONField(_("after"), null=True, encoder=DjangoJSONEncoder, editable=False)
+    ip = models.GenericIPAddressField(_("address"), null=True, editable=False)
+    user_agent = models.CharField(_("user agent"), max_length=300, blank=True, editable=False)
+    request_id = models.CharField(_("request"), max_length=64, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(name="accounts_audit_object", fields=["object_id", "-created_at"]),
+            models.Index(name="accounts_audit_org", fields=["organization_id", "-created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label} {self.action} {self.object_label}"
