@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 LEASH = Path(__file__).with_name("leash.py")
 LINES_SHOWN = 15
@@ -126,13 +127,13 @@ class Group:
         self._children: list[Child] = []
         self._restarts: dict[str, list[float]] = {}
 
-    def __enter__(self) -> "Group":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Child]:
         return iter(self._children)
 
     def start(self, child: Child) -> Child:

@@ -13,7 +13,8 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/healthz":
-            return self._answer(200, {"status": "ok"})
+            self._answer(200, {"status": "ok"})
+            return
         length = self._drain()
         self._answer(
             self._wanted_status(),
