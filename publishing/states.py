@@ -1,0 +1,77 @@
+"""The lifecycle of a publish and of a deployment, each on one screen."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import InvalidTransition
+
+
+class Status(TextChoices):
+    """Of a ProductPublish. Stored as the specs write them."""
+
+    DRAFT = "DRAFT", _("Draft")
+    PUBLISHED = "PUBLISHED", _("Published")
+    WITHDRAWN = "WITHDRAWN", _("Withdrawn")
+
+
+PUBLISH_MOVES: dict[Status, tuple[Status, ...]] = {
+    Status.DRAFT: (Status.PUBLISHED,),
+    # PUBLISHED again: another revision went live without an outage.
+    Status.PUBLISHED: (Status.PUBLISHED, Status.WITHDRAWN),
+    Status.WITHDRAWN: (Status.PUBLISHED,),
+}
+EDITABLE = (Status.DRAFT, Status.WITHDRAWN)
+
+
+class Kind(TextChoices):
+    PUBLISH = "publish", _("Publish")
+    WITHDRAW = "withdraw", _("Withdraw")
+
+
+class Progress(TextChoices):
+    """Of a Deployment."""
+
+    QUEUED = "QUEUED", _("Queued")
+    DISPATCHED = "DISPATCHED", _("Dispatched")
+    APPLYING = "APPLYING", _("Applying")
+    SUCCEEDED = "SUCCEEDED", _("Succeeded")
+    FAILED = "FAILED", _("Failed")
+    SUPERSEDED = "SUPERSEDED", _("Superseded")
+    CANCELLED = "CANCELLED", _("Cancelled")
+
+
+OPEN = (Progress.QUEUED, Progress.DISPATCHED, Progress.APPLYING)
+_ENDS = (Progress.SUCCEEDED, Progress.FAILED, Progress.SUPERSEDED)
+DEPLOYMENT_MOVES: dict[Progress, tuple[Progress, ...]] = {
+    Progress.QUEUED: (Progress.DISPATCHED, Progress.CANCELLED, Progress.SUPERSEDED),
+    # Back to QUEUED: every agent of the quorum went stale before it answered.
+    Progress.DISPATCHED: (Progress.APPLYING, Progress.QUEUED, *_ENDS),
+    Progress.APPLYING: (Progress.QUEUED, *_ENDS),
+    Progress.SUCCEEDED: (),
+    Progress.FAILED: (),
+    Progress.SUPERSEDED: (),
+    Progress.CANCELLED: (),
+}
+
+
+class Outcome(TextChoices):
+    """Of one agent's part in a deployment."""
+
+    PENDING = "pending", _("Waiting")
+    APPLYING = "applying", _("Applying")
+    APPLIED = "applied", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    STALE = "stale", _("Lost contact")
+    WAIVED = "waived", _("Waived")
+
+
+def check_publish_move(source: str, target: Status) -> None:
+    if target not in PUBLISH_MOVES[Status(source)]:
+        raise InvalidTransition(f"A publish cannot move from {source} to {target}.")
+
+
+def check_deployment_move(source: str, target: Progress) -> None:
+    if target not in DEPLOYMENT_MOVES[Progress(source)]:
+        raise InvalidTransition(f"A deployment cannot move from {source} to {target}.")
