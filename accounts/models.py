@@ -62,6 +62,30 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
 
+class TenantQuerySet(models.QuerySet):
+    """Rows that belong to an organization. `tenant` is the path to it."""
+
+    tenant = "organization"
+
+    def visible_to(self, user: Any) -> TenantQuerySet:
+        """Rows of the organizations the user works in; a token sees only its own organization's.
+
+        Every read on behalf of a user starts here, so that someone else's row does not exist.
+        """
+        if not user.is_authenticated:
+            return self.none()
+        if user.is_superuser and user.scope is None:
+            return self
+        memberships = Membership.objects.filter(user=user)
+        if user.scope is not None:
+            memberships = memberships.filter(organization=user.scope)
+        return self.filter(**{f"{self.tenant}__in": memberships.values("organization")})
+
+
+class OrganizationQuerySet(TenantQuerySet):
+    tenant = "pk"
+
+
 class Kind(models.TextChoices):
     OPERATOR = "operator", _("operator")
     PROVIDER = "provider", _("provider")
@@ -75,6 +99,8 @@ class Organization(models.Model):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     name = models.CharField(_("name"), max_length=120, unique=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = OrganizationQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -103,6 +129,8 @@ class Membership(models.Model):
     role = models.CharField(_("role"), max_length=16, choices=Role, default=Role.MEMBER)
     created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
 
+    objects = TenantQuerySet.as_manager()
+
     class Meta:
         ordering = ["organization__name", "user__email"]
         constraints = [
@@ -116,26 +144,6 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.organization} ({self.role})"
-
-
-class TenantQuerySet(models.QuerySet):
-    """Rows that belong to an organization. `tenant` is the path to it."""
-
-    tenant = "organization"
-
-    def visible_to(self, user: Any) -> TenantQuerySet:
-        """Rows of the organizations the user works in; a token sees only its own organization's.
-
-        Every read on behalf of a user starts here, so that someone else's row does not exist.
-        """
-        if not user.is_authenticated:
-            return self.none()
-        if user.is_superuser and user.scope is None:
-            return self
-        memberships = Membership.objects.filter(user=user)
-        if user.scope is not None:
-            memberships = memberships.filter(organization=user.scope)
-        return self.filter(**{f"{self.tenant}__in": memberships.values("organization")})
 
 
 class ApiToken(models.Model):
@@ -158,7 +166,49 @@ class ApiToken(models.Model):
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
+        return f"{self.name} (imp_{self.prefix}_…)"
+
+    @property
+    def is_usable(self) -> bool:
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not expired
+
+
+class SignIn(models.Model):
+    """One log-in through the API: the family of all refresh tokens that descend from it.
+
+    Each refresh raises `sequence`, and only the newest refresh token counts. An older one means that
+    two parties hold the family, so it is revoked.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins")
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, null=True, related_name="sign_ins"
+    )
+    sequence = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+    refreshed_at = models.DateTimeField(_("refreshed"), null=True, editable=False)
+    expires_at = models.DateTimeField(_("expires"), editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    revoked_because = models.CharField(_("reason"), max_length=16, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                name="accounts_signin_revoked_with_reason",
+                condition=Q(revoked_at__isnull=True, revoked_because="")
+                | Q(revoked_at__isnull=False) & ~Q(revoked_because=""),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class AuditQuerySet(TenantQuerySet):
+    tenant = "organization_id"
 
 
 class AuditEvent(models.Model):
@@ -179,6 +229,8 @@ class AuditEvent(models.Model):
     ip = models.GenericIPAddressField(_("address"), null=True, editable=False)
     user_agent = models.CharField(_("user agent"), max_length=300, blank=True, editable=False)
     request_id = models.CharField(_("request"), max_length=64, blank=True, editable=False)
+
+    objects = AuditQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]

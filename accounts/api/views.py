@@ -1,0 +1,150 @@
+"""/api/v1/auth/…"""
+
+from __future__ import annotations
+
+from django.contrib.auth import authenticate
+from django.http import Http404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, permissions, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
+from rest_framework.views import APIView
+
+from accounts import lockout, services, signins
+from accounts.access import can
+from accounts.api import serializers
+from accounts.models import ApiToken, Organization, Role
+from core.api import VisibleMixin, ok, validated
+from core.errors import DomainError, Unauthenticated
+
+
+class Open(APIView):
+    """Needs no token, and looks at none: an expired one must not block signing in."""
+
+    authentication_classes = ()
+    permission_classes = (permissions.AllowAny,)
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "login"
+
+
+class Login(Open):
+    @extend_schema(request=serializers.LoginSerializer, responses=serializers.PairSerializer)
+    def post(self, request: Request) -> Response:
+        """Sign in with email and password. `organization_id` chooses among several."""
+        body = validated(serializers.LoginSerializer, request)
+        user = authenticate(request._request, username=body["email"], password=body["password"])
+        if lockout.is_locked(request._request):
+            raise TooManyAttempts(lockout.message())
+        if user is None:
+            raise Unauthenticated(_("The email or the password is wrong."), code="bad_credentials")
+        organization = _organization(user, body.get("organization_id"))
+        return _answer(signins.start(user=user, organization=organization))
+
+
+class Refresh(Open):
+    @extend_schema(request=serializers.RefreshSerializer, responses=serializers.PairSerializer)
+    def post(self, request: Request) -> Response:
+        """Trade the newest refresh token for a new pair."""
+        body = validated(serializers.RefreshSerializer, request)
+        return _answer(signins.refresh(token=body["refresh_token"]))
+
+
+class Logout(Open):
+    @extend_schema(request=serializers.RefreshSerializer, responses=None)
+    def post(self, request: Request) -> Response:
+        """End the sign-in that the refresh token belongs to, its access tokens included."""
+        body = validated(serializers.RefreshSerializer, request)
+        signins.end(token=body["refresh_token"])
+        return ok(message=_("You are signed out."))
+
+
+class Me(APIView):
+    @extend_schema(responses=serializers.MeSerializer)
+    def get(self, request: Request) -> Response:
+        user, organization = request.user, request.organization
+        user.organization_id = organization.pk if organization else None
+        rows = user.memberships.select_related("organization")
+        if user.scope is not None:
+            rows = rows.filter(organization=user.scope)
+        data = serializers.MeSerializer(user).data
+        return Response(data | {"memberships": serializers.MembershipSerializer(rows, many=True).data})
+
+
+class InPerson(permissions.BasePermission):
+    """A leaked API token must not be able to make itself a longer-lived one."""
+
+    message = "API tokens cannot manage API tokens. Sign in."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.method in permissions.SAFE_METHODS or not isinstance(request.auth, ApiToken)
+
+
+class TokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+    """API tokens of the active organization: mine, and everybody's for its admins."""
+
+    model = ApiToken
+    queryset = ApiToken.objects.none()
+    serializer_class = serializers.TokenSerializer
+    permission_classes = (permissions.IsAuthenticated, InPerson)
+    ordering_fields = ("created_at", "name", "last_used_at")
+
+    def get_queryset(self):
+        rows = super().get_queryset().select_related("user")
+        if self.action != "list":
+            return rows
+        organization = self.request.organization
+        rows = rows.filter(organization=organization)
+        if organization and can(self.request.user, organization.pk, Role.ADMIN):
+            return rows
+        return rows.filter(user=self.request.user)
+
+    @extend_schema(
+        request=serializers.TokenCreateSerializer, responses={201: serializers.CreatedTokenSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """The answer holds the token itself, this one time."""
+        if request.organization is None:
+            raise Http404
+        token, secret = services.create_api_token(
+            actor=request.user,
+            organization_id=request.organization.pk,
+            **validated(serializers.TokenCreateSerializer, request),
+        )
+        return Response(serializers.TokenSerializer(token).data | {"token": secret}, status=201)
+
+    @extend_schema(request=None, responses=serializers.TokenSerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        token = services.revoke_api_token(actor=request.user, token_id=self.get_object().pk)
+        return Response(serializers.TokenSerializer(token).data)
+
+
+class TooManyAttempts(DomainError):
+    status = 429
+    code = "locked"
+
+
+def _organization(user, wanted) -> Organization | None:
+    mine = Organization.objects.visible_to(user)
+    if wanted is None:
+        # A superuser without a membership stays unscoped: an admin everywhere.
+        return Organization.objects.filter(memberships__user=user).first()
+    found = mine.filter(pk=wanted).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _answer(pair: signins.Pair) -> Response:
+    return Response(
+        {
+            "access_token": pair.access,
+            "refresh_token": pair.refresh,
+            "token_type": "Bearer",
+            "expires_in": pair.expires_in,
+        },
+        headers={"Cache-Control": "no-store"},
+    )

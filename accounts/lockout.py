@@ -1,0 +1,51 @@
+"""Five wrong passwords lock the pair of name and address for fifteen minutes (django-axes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_failure_limit
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from core.envelope import error_response
+from core.middleware import client_ip as address_of
+
+
+def client_ip(request: HttpRequest) -> str | None:
+    return address_of(request)
+
+
+def username(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+    """One spelling per person, whatever was typed."""
+    value = (credentials or {}).get("username") or request.POST.get("username", "")
+    return str(value).strip().lower()
+
+
+def is_locked(request: HttpRequest) -> bool:
+    return bool(getattr(request, "axes_locked_out", False))
+
+
+def tries_left(request: HttpRequest, email: str) -> int:
+    credentials = {"username": email}
+    failures = AxesProxyHandler.get_failures(request, credentials)
+    return max(0, get_failure_limit(request, credentials) - failures)
+
+
+def message() -> str:
+    return _("Too many failed attempts. Sign-in is locked for 15 minutes.")
+
+
+def response(
+    request: HttpRequest, original: Any = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """What AxesMiddleware sends instead of the answer that failed."""
+    if request.path.startswith("/api/"):
+        locked = error_response(429, "locked", message())
+    else:
+        from accounts.views import locked_page
+
+        locked = locked_page(request)
+    locked["Retry-After"] = "900"
+    return locked

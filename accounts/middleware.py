@@ -1,0 +1,61 @@
+"""What pages need of the signed-in person: their language and the organization they work in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
+
+from accounts import organizations
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class ProfileLocaleMiddleware:
+    """The language of the profile comes before the browser's."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        locale = getattr(request.user, "locale", "")
+        if locale:
+            translation.activate(locale)
+            request.LANGUAGE_CODE = translation.get_language()
+        return self.get_response(request)
+
+
+class OrganizationMiddleware:
+    """Sets request.organization on pages. The API's authentication classes set it there."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.organization = None
+        if request.user.is_authenticated and not request.path.startswith("/api/"):
+            request.organization = organizations.of_session(request.session, request.user)
+        return self.get_response(request)
+
+
+class HtmxMiddleware:
+    """A panel that asks after the session ended gets the login page as a page, not as its content."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.path.startswith("/api/"):
+            return response
+        patch_vary_headers(response, ["HX-Request"])
+        location = response.headers.get("Location", "")
+        if request.headers.get("HX-Request") and location.startswith(
+            resolve_url(settings.LOGIN_URL)
+        ):
+            return HttpResponse(headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+        return response

@@ -1,0 +1,35 @@
+"""Which organization a request works in."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Organization, User
+
+SESSION_KEY = "organization"
+
+
+def choices(user: User) -> list[Organization]:
+    """What the switcher offers: the user's organizations; for a superuser all of them."""
+    return list(Organization.objects.visible_to(user)[:200])
+
+
+def of_session(session: Any, user: User) -> Organization | None:
+    """The one chosen in this session, else the first."""
+    mine = Organization.objects.visible_to(user)
+    chosen = _uuid(session.get(SESSION_KEY))
+    return (mine.filter(pk=chosen).first() if chosen else None) or mine.first()
+
+
+def by_id(user: User, value: str) -> Organization | None:
+    """The organization of this id, if the user works in it."""
+    wanted = _uuid(value)
+    return Organization.objects.visible_to(user).filter(pk=wanted).first() if wanted else None
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value)) if value else None
+    except ValueError:
+        return None

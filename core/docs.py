@@ -1,0 +1,6 @@
+"""/api/schema and /api/docs, with the documentation's assets served from here."""
+
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+schema = SpectacularAPIView.as_view()
+docs = SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="core/api_docs.html")

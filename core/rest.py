@@ -1,0 +1,113 @@
+"""The parts that DRF's settings name: they must load before DRF's views do, and so apart from core.api."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.filters import OrderingFilter
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from core.envelope import envelope
+
+
+class EnvelopeRenderer(JSONRenderer):
+    def render(self, data, accepted_media_type=None, renderer_context=None):
+        response = (renderer_context or {}).get("response")
+        if response is not None and response.status_code == HTTPStatus.NO_CONTENT:
+            return b""
+        if response is not None and response.status_code >= HTTPStatus.BAD_REQUEST:
+            body = envelope(error=data)
+        else:
+            body = envelope(data, message=getattr(response, "message", ""))
+        return super().render(body, accepted_media_type, renderer_context)
+
+
+class PayloadTooLarge(exceptions.APIException):
+    status_code = 413
+    default_code = "payload_too_large"
+    default_detail = "The body is too large."
+
+
+class LimitedJSONParser(JSONParser):
+    """JSON that PostgreSQL can store, of at most BODY_LIMIT bytes, however it was sent."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        raw = stream.read(settings.BODY_LIMIT + 1)
+        if len(raw) > settings.BODY_LIMIT:
+            raise PayloadTooLarge
+        try:
+            data = super().parse(_Stream(raw), media_type, parser_context)
+            if b"\\ud" in raw.lower():
+                repr_of_text(data).encode()
+        except RecursionError:
+            raise exceptions.ParseError(_("The JSON is nested too deeply.")) from None
+        except UnicodeEncodeError:
+            raise exceptions.ParseError(_("The JSON has half a surrogate pair.")) from None
+        return data
+
+
+class _Stream:
+    """What codecs' reader needs of a file."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def read(self, size: int = -1) -> bytes:
+        raw, self._raw = self._raw, b""
+        return raw
+
+
+def repr_of_text(data: Any) -> str:
+    """All text inside, keys included."""
+    if isinstance(data, dict):
+        return "".join(str(key) + repr_of_text(value) for key, value in data.items())
+    if isinstance(data, list):
+        return "".join(map(repr_of_text, data))
+    return data if isinstance(data, str) else ""
+
+
+class Pagination(PageNumberPagination):
+    """?page=2&page_size=100."""
+
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 200
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(
+            {
+                "items": data,
+                "page": self.page.number,
+                "page_size": self.page.paginator.per_page,
+                "total": self.page.paginator.count,
+                "pages": self.page.paginator.num_pages,
+            }
+        )
+
+    def get_paginated_response_schema(self, schema: dict) -> dict:
+        numbers = {name: {"type": "integer"} for name in ("page", "page_size", "total", "pages")}
+        return {
+            "type": "object",
+            "required": ["items", *numbers],
+            "properties": {"items": schema, **numbers},
+        }
+
+
+class StableOrderingFilter(OrderingFilter):
+    """?ordering=-name. The primary key settles ties, so that no row is on two pages or on none."""
+
+    ordering_param = "ordering"
+
+    def filter_queryset(self, request, queryset, view):
+        ordered = super().filter_queryset(request, queryset, view)
+        order = list(ordered.query.order_by) or list(ordered.model._meta.ordering)
+        if any(str(term).lstrip("-") in {"pk", "id"} for term in order):
+            return ordered
+        return ordered.order_by(*order, "pk")
