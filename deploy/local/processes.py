@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -142,14 +144,20 @@ class Group:
         child.start()
         return child
 
+    def adopt(self, child: Child) -> Child:
+        """Take over a child that somebody else started."""
+        self._children.append(child)
+        return child
+
     def stop(self) -> None:
         """Stop all, last one first; a failure to stop one does not spare the others."""
         failures = []
-        while self._children:
-            try:
-                self._children.pop().stop()
-            except OSError as error:
-                failures.append(error)
+        with uninterrupted():
+            while self._children:
+                try:
+                    self._children.pop().stop()
+                except OSError as error:
+                    failures.append(error)
         if failures:
             raise failures[0]
 
@@ -172,6 +180,21 @@ class Group:
         except ChildFailed as error:
             # Counted above; the next round tries again.
             self._say(str(error))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An impatient second Ctrl-C must not leave half of the children running; stopping is bounded in time."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def exit_on_signals() -> None:

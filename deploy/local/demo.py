@@ -1,0 +1,99 @@
+"""`make demo`: everything on this machine, with data to look at. `make demo-reset` wipes it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from deploy.local import paths, processes
+from deploy.local.ports import PortError
+from deploy.local.processes import ChildFailed
+from deploy.local.stack import Ports, Stack, responds, wait_for
+
+LIVE_SECONDS = 30
+
+
+def main() -> int:
+    """Exit codes: 0 stopped by its user, 1 something failed and was named."""
+    home = Path(os.environ.get("DEMO_DIR") or paths.ROOT / ".demo")
+    try:
+        stack = Stack(home, Ports.from_env())
+        if sys.argv[1:] == ["reset"]:
+            return reset(stack)
+        return run(stack)
+    except (PortError, ChildFailed, OSError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+
+
+def run(stack: Stack) -> int:
+    processes.exit_on_signals()
+    refuse_second_run(stack)
+    print(f"Starting imp-gateway in {stack.home} ...", flush=True)
+    try:
+        with stack:
+            stack.start()
+            demo = stack.seed()
+            stack.start_agent(demo.get("registration_token") or "")
+            wait_until_live(stack, demo)
+            print(welcome(stack, demo), flush=True)
+            watch(stack)
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is how the demo ends; all is stopped by now
+    print("\nStopped. The data is kept: `make demo` goes on with it, `make demo-reset` wipes it.")
+    return 0
+
+
+def reset(stack: Stack) -> int:
+    refuse_second_run(stack)
+    stack.wipe()
+    print(f"Wiped {stack.home}.")
+    return 0
+
+
+def refuse_second_run(stack: Stack) -> None:
+    """Two PostgreSQL servers on the same data would destroy it."""
+    if stack.postgres.accepts():
+        raise ChildFailed(
+            f"A demo is running in {stack.home}. Stop it, or choose a folder with DEMO_DIR."
+        )
+
+
+def wait_until_live(stack: Stack, demo: dict[str, Any]) -> None:
+    """The printed curl line must work when it is pasted, so try it first."""
+    call = demo.get("call") or {}
+    if not call:
+        return
+    url = stack.gateway_url + call["path"]
+    wait_for(lambda: responds(url, call.get("headers")), f"A 200 from {url}", LIVE_SECONDS)
+
+
+def watch(stack: Stack) -> None:
+    """Until Ctrl-C."""
+    while True:
+        stack.group.watch()
+        time.sleep(0.5)
+
+
+def welcome(stack: Stack, demo: dict[str, Any]) -> str:
+    logins = "\n".join(
+        f"  {login['role']:<10} {login['email']:<28} {login['password']}"
+        for login in demo.get("logins", [])
+    )
+    return (
+        f"\nimp-gateway is running: {stack.url}\n\n{logins}\n\n"
+        f"Call the published product through the real gateway:\n\n  {curl(stack, demo)}\n\n"
+        f"Logs: {stack.logs}   Ctrl-C stops everything."
+    )
+
+
+def curl(stack: Stack, demo: dict[str, Any]) -> str:
+    """One line to paste, from the seed's `call`: {path, headers}."""
+    call = demo.get("call") or {"path": "/", "headers": {}}
+    headers = "".join(f" -H '{name}: {value}'" for name, value in call.get("headers", {}).items())
+    return f"curl -i{headers} {stack.gateway_url}{call['path']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
