@@ -7,10 +7,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Func,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -54,12 +69,13 @@ def live_agents(prefix: str = "", *, now: datetime | None = None) -> Q:
 
 class ClusterQuerySet(TenantQuerySet):
     def with_status(self, now: datetime | None = None) -> ClusterQuerySet:
-        """Annotate status, agent_count, active_agent_count and last_heartbeat: one SQL truth."""
+        """Annotate status, status_since, agent_count, active_agent_count, last_heartbeat: one SQL truth."""
         now = now or timezone.now()
         unrevoked = Q(agents__revoked_at=None)
+        live = live_agents("agents__", now=now)
         return self.annotate(
             agent_count=Count("agents", filter=unrevoked),
-            active_agent_count=Count("agents", filter=live_agents("agents__", now=now)),
+            active_agent_count=Count("agents", filter=live),
             last_heartbeat=Max("agents__last_heartbeat_at", filter=unrevoked),
             status=Case(
                 When(in_maintenance(now), then=Value(Status.MAINTENANCE)),
@@ -68,12 +84,48 @@ class ClusterQuerySet(TenantQuerySet):
                     then=Value(Status.ACTIVE),
                 ),
                 When(
-                    ~Exists(Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)),
+                    # Joined is not enough: until its first heartbeat nothing was ever lost.
+                    ~Exists(
+                        Agent.objects.filter(
+                            cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
+                        )
+                    ),
                     then=Value(Status.PENDING),
                 ),
                 default=Value(Status.INACTIVE),
                 output_field=models.CharField(),
             ),
+        ).annotate(
+            status_since=Case(
+                When(status=Status.MAINTENANCE, then=F("maintenance_since")),
+                When(status=Status.ACTIVE, then=Min("agents__connected_at", filter=live)),
+                When(
+                    status=Status.INACTIVE,
+                    then=Max(
+                        Greatest("agents__disconnected_at", "agents__last_heartbeat_at"),
+                        filter=unrevoked,
+                    ),
+                ),
+                default=F("created_at"),
+            )
+        )
+
+    def with_progress(self, now: datetime | None = None) -> ClusterQuerySet:
+        """Annotate what is wanted, the least that a live agent applied, and what these can drive."""
+        live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        classes = live.annotate(drives=Func("gateway_classes", function="unnest"))
+        return self.annotate(
+            desired_generation=F("state__desired_generation"),
+            applied_generation=Subquery(
+                live.order_by("applied_generation").values("applied_generation")[:1]
+            ),
+            capabilities=ArraySubquery(classes.order_by("drives").values("drives").distinct()),
+        )
+
+    def open_for(self, organization: Organization) -> ClusterQuerySet:
+        """Clusters that this provider may publish to."""
+        return self.filter(
+            Q(open_to_all=True) | Q(pk__in=organization.offered_clusters.values("pk"))
         )
 
     def offered_to(self, user: Any) -> ClusterQuerySet:
@@ -252,6 +304,12 @@ class Agent(models.Model):
             and beat > now - HEARTBEAT_WINDOW
             and (gone is None or gone > now - DISCONNECT_GRACE)
         )
+
+    @property
+    def liveness(self) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if self.is_live else "inactive"
 
 
 class RegistrationTokenQuerySet(TenantQuerySet):
