@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, TenantQuerySet
+from clusters.models import Cluster
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Only classes that have a driver are offered.
@@ -131,6 +132,10 @@ class Route(models.Model):
                 condition=Q(methods__contained_by=list(METHODS), methods__len__gt=0),
             ),
             models.CheckConstraint(
+                name="catalog_route_rewrite_absolute",
+                condition=Q(rewrite="") | Q(rewrite__startswith="/"),
+            ),
+            models.CheckConstraint(
                 name="catalog_route_timeout_range", condition=Q(timeout_ms__range=(1, 300_000))
             ),
             models.CheckConstraint(name="catalog_route_retries_range", condition=Q(retries__lte=5)),
@@ -179,7 +184,8 @@ class Product(models.Model):
     categories = ArrayField(
         models.CharField(max_length=40), default=list, blank=True, verbose_name=_("categories")
     )
-    docs_url = models.URLField(_("documentation"), blank=True)
+    docs_url = models.URLField(_("documentation"), max_length=500, blank=True)
+    logo_url = models.URLField(_("logo"), max_length=500, blank=True)
     services = models.ManyToManyField(
         ApiService, related_name="products", blank=True, verbose_name=_("API services")
     )
@@ -202,6 +208,13 @@ class Product(models.Model):
         return f"{self.name} v{self.version}"
 
 
+class GatewayQuerySet(TenantQuerySet):
+    def drivable_on(self, cluster: Cluster) -> GatewayQuerySet:
+        """Those of a class that an agent of the cluster says it can drive."""
+        said = cluster.agents.filter(revoked_at=None).values_list("gateway_classes", flat=True)
+        return self.filter(gateway_class__in={name for names in said for name in names})
+
+
 class Gateway(models.Model):
     """A template: class and listeners. Publishing a product to a cluster makes it real there."""
 
@@ -213,7 +226,7 @@ class Gateway(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = GatewayQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]
