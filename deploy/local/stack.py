@@ -237,12 +237,13 @@ class Stack:
 
 
 def has_joined(state: Path) -> bool:
-    return state.is_dir() and any(state.glob("*.json"))
+    """The agent writes its identity only after the server has accepted it."""
+    return (state / "identity.json").exists()
 
 
 def stop_envoy(home: Path) -> None:
     """End every Envoy whose pid an agent of this folder wrote down, whoever started it, and no other."""
-    for note in sorted((home / "agents").glob("*/envoy.pid")):
+    for note in sorted((home / "agents").glob("*/envoy.json")):
         pid = _pid_in(note)
         if pid and _is_envoy(pid):
             _end(pid)
@@ -271,9 +272,11 @@ def wait_for(check: Callable[[], bool], what: str, seconds: float = 30) -> None:
 
 
 def _pid_in(note: Path) -> int:
-    """The first number in the file: the rest may tell when the process started."""
-    words = note.read_text().replace("{", " ").replace(":", " ").replace(",", " ").split()
-    return next((int(word) for word in words if word.isdecimal()), 0)
+    """The agent's note of its Envoy; 0 when it is unreadable, since then nothing can be said to be ours."""
+    try:
+        return int(json.loads(note.read_text())["pid"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def _is_envoy(pid: int) -> bool:

@@ -54,24 +54,23 @@ def state(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("note", ["{pid}\n", "{pid} 12345\n", '{{"pid": {pid}, "started": 12345}}'])
-def test_an_envoy_of_this_folder_is_ended(tmp_path, state, note):
+def test_an_envoy_of_this_folder_is_ended(tmp_path, state):
     pretender = tmp_path / "envoy"
     shutil.copy(shutil.which("sleep"), pretender)
     with subprocess.Popen([pretender, "60"]) as envoy:
         # The kernel renames a process a moment after exec has succeeded.
         wait_for(lambda: _is_envoy(envoy.pid), "The new name")
-        (state / "envoy.pid").write_text(note.format(pid=envoy.pid))
+        (state / "envoy.json").write_text(json.dumps({"pid": envoy.pid, "started": "1"}))
 
         stop_envoy(tmp_path)
 
         assert envoy.wait(5) != 0
-    assert not (state / "envoy.pid").exists()
+    assert not (state / "envoy.json").exists()
 
 
 def test_a_pid_that_now_belongs_to_another_program_is_spared(tmp_path, state):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
-        (state / "envoy.pid").write_text(str(other.pid))
+        (state / "envoy.json").write_text(json.dumps({"pid": other.pid}))
 
         stop_envoy(tmp_path)
 
@@ -79,13 +78,13 @@ def test_a_pid_that_now_belongs_to_another_program_is_spared(tmp_path, state):
         other.kill()
 
 
-@pytest.mark.parametrize("note", ["", "not a pid", "999999999"])
+@pytest.mark.parametrize("note", ["", "not json", "[]", "{}", '{"pid": "x"}', '{"pid": 999999999}'])
 def test_a_useless_pid_file_is_dropped(tmp_path, state, note):
-    (state / "envoy.pid").write_text(note)
+    (state / "envoy.json").write_text(note)
 
     stop_envoy(tmp_path)
 
-    assert not (state / "envoy.pid").exists()
+    assert not (state / "envoy.json").exists()
 
 
 def test_the_seeds_last_json_line_counts(stack, monkeypatch):
