@@ -17,6 +17,7 @@ class Publish:
     id: str
     revision: str  # SHA-256 of the bundle's bytes, hex
     bundle: bundle_pb2.Bundle
+    deployment: str = ""  # who waits for a verdict; a refused revision is retried for a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,11 @@ class Driver(Protocol):
         """Start or adopt the gateway and serve the last good state, without asking anyone."""
 
     async def apply(self, snapshot: Snapshot) -> dict[str, Verdict]:
-        """Serve `snapshot`; a verdict for every publish that was added, changed or removed by this call.
+        """Serve `snapshot`; a verdict for every publish that this call added, changed or removed, and
+        for every one that is live already but has a deployment not yet judged (it is probed again).
 
         A refused publish keeps its last good revision (or stays absent) and never disturbs another.
+        It is not tried again, and gets no verdict, until its revision or its deployment changes.
         """
 
     async def apply_access(self, access: Access) -> int:

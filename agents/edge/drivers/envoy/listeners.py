@@ -1,0 +1,78 @@
+"""One listener per port. It depends on nothing but the port, so publishing never drains it."""
+
+from __future__ import annotations
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import address_pb2, protocol_pb2, substitution_format_string_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm_pb2,
+)
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from agents.edge.drivers.envoy.filters import ads_source, chain
+from agents.edge.drivers.envoy.kinds import pack
+
+_HCM = hcm_pb2.HttpConnectionManager
+_HTTP = protocol_pb2.HttpProtocolOptions
+
+
+def listener(port: int, address: str) -> listener_pb2.Listener:
+    made = listener_pb2.Listener(
+        name=f"listener/{port}",
+        address=address_pb2.Address(
+            socket_address=address_pb2.SocketAddress(address=address, port_value=port)
+        ),
+        # SO_REUSEPORT would share the port silently with another Envoy of the same user, which
+        # would then answer our probes.
+        enable_reuse_port=BoolValue(value=False),
+        per_connection_buffer_limit_bytes=UInt32Value(value=64 * 1024),
+    )
+    # Without SO_REUSEPORT the kernel gives one worker most connections.
+    made.connection_balance_config.exact_balance.SetInParent()
+    http = listener_components_pb2.Filter(name="http", typed_config=pack(_manager(port)))
+    made.filter_chains.add().filters.append(http)
+    return made
+
+
+def _manager(port: int) -> hcm_pb2.HttpConnectionManager:
+    """HTTP with every normalisation on: Envoy's defaults let a path reach a route by another name.
+
+    The usage access log goes into `access_log`, as a file: it needs nobody running.
+    """
+    manager = _HCM(
+        stat_prefix=f"port_{port}",
+        rds=hcm_pb2.Rds(config_source=ads_source(), route_config_name=f"port/{port}"),
+        http_filters=chain(),
+        normalize_path=BoolValue(value=True),
+        merge_slashes=True,
+        path_with_escaped_slashes_action=_HCM.REJECT_REQUEST,
+        strip_any_host_port=True,
+        strip_trailing_host_dot=True,
+        use_remote_address=BoolValue(value=True),
+        server_name="imp-gateway",
+        request_headers_timeout=Duration(seconds=15),
+        stream_idle_timeout=Duration(seconds=300),
+        local_reply_config=_local_replies(),
+    )
+    # Nobody is internal: private addresses are the normal callers in a cluster, and an internal
+    # caller may steer retries and timeouts with x-envoy-* headers.
+    nobody = manager.internal_address_config.cidr_ranges.add(address_prefix="255.255.255.255")
+    nobody.prefix_len.value = 32
+    common = manager.common_http_protocol_options
+    common.idle_timeout.FromSeconds(600)
+    # "x_consumer" becomes the same variable as "x-consumer" in CGI-like upstreams.
+    common.headers_with_underscores_action = _HTTP.DROP_HEADER
+    return manager
+
+
+def _local_replies() -> hcm_pb2.LocalReplyConfig:
+    """Say 429 in the form of the gateway's other errors."""
+    limited = accesslog_pb2.AccessLogFilter()
+    limited.status_code_filter.comparison.value.default_value = 429
+    limited.status_code_filter.comparison.value.runtime_key = "rate_limited_status"
+    body = substitution_format_string_pb2.SubstitutionFormatString()
+    body.json_format.update({"error": {"code": "rate_limited"}})
+    mapper = hcm_pb2.ResponseMapper(filter=limited, body_format_override=body)
+    return hcm_pb2.LocalReplyConfig(mappers=[mapper])
