@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,10 +17,11 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.access import can, require
 from accounts.models import ApiToken, Kind, Membership, Organization, Role, User
+from core import secrets
 from core.errors import DomainError, InvalidInput
 
 USED_RESOLUTION = timedelta(minutes=1)
-TOKEN_MAX_LENGTH = 128
+TOKEN_KIND = "imp"
 
 
 # --- Organizations and people --------------------------------------------------------------------
@@ -39,11 +37,7 @@ def create_organization(
         raise InvalidInput(
             _("Choose one of %(kinds)s.") % {"kinds": ", ".join(Kind.values)}, field="kind"
         )
-    name = name.strip()
-    if not name or len(name) > 120:
-        raise InvalidInput(_("Enter a name of 1 to 120 characters."), field="name")
-    if Organization.objects.filter(name=name).exists():
-        raise InvalidInput(_("There is an organization of this name already."), field="name")
+    name = _organization_name(name)
     organization = Organization.objects.create(kind=kind, name=name)
     audit.record(
         actor=actor,
@@ -83,6 +77,42 @@ def create_user(
         target=user,
         organization_id=None,
         after={"email": email, "superuser": superuser},
+    )
+    return user
+
+
+@transaction.atomic
+def rename_organization(*, actor: User | None, organization_id: UUID, name: str) -> Organization:
+    _require_superuser(actor)
+    organization = Organization.objects.select_for_update().get(pk=organization_id)
+    before, name = organization.name, _organization_name(name, but=organization_id)
+    organization.name = name
+    organization.save(update_fields=["name"])
+    audit.record(
+        actor=actor,
+        action="organization.rename",
+        target=organization,
+        organization_id=organization.pk,
+        before={"name": before},
+        after={"name": name},
+    )
+    return organization
+
+
+@transaction.atomic
+def save_user(*, actor: User | None, user: User) -> User:
+    """Keep a person that the admin's form built or changed."""
+    _require_superuser(actor)
+    audited = ("email", "name", "is_active", "is_staff", "is_superuser")
+    before = User.objects.filter(pk=user.pk).values(*audited).first()
+    user.save()
+    audit.record(
+        actor=actor,
+        action="user.change" if before else "user.create",
+        target=user,
+        organization_id=None,
+        before=before,
+        after={name: getattr(user, name) for name in audited},
     )
     return user
 
@@ -175,14 +205,13 @@ def create_api_token(
         raise InvalidInput(_("Enter a name of 1 to 80 characters."), field="name")
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput(_("Choose a time in the future."), field="expires_at")
-    prefix = secrets.token_hex(5)
-    secret = f"imp_{prefix}_{secrets.token_hex(24)}"
+    minted = secrets.mint(TOKEN_KIND)
     token = ApiToken.objects.create(
         user_id=actor.pk,
         organization=organization,
         name=name,
-        prefix=prefix,
-        digest=token_digest(secret),
+        prefix=minted.prefix,
+        digest=minted.digest,
         expires_at=expires_at,
     )
     audit.record(
@@ -192,7 +221,7 @@ def create_api_token(
         organization_id=organization.pk,
         after={"name": name, "expires_at": expires_at},
     )
-    return token, secret
+    return token, minted.text
 
 
 @transaction.atomic
@@ -216,13 +245,11 @@ def revoke_api_token(*, actor: User, token_id: UUID) -> ApiToken:
 
 def find_api_token(secret: str) -> ApiToken | None:
     """The usable token behind a secret; notes its use at most once a minute."""
-    parts = secret.split("_")
-    if len(secret) > TOKEN_MAX_LENGTH or len(parts) != 3 or parts[0] != "imp":
+    prefix = secrets.prefix_of(TOKEN_KIND, secret)
+    if prefix is None:
         return None
-    token = (
-        ApiToken.objects.select_related("user", "organization").filter(prefix=parts[1]).first()
-    )
-    if token is None or not hmac.compare_digest(token.digest, token_digest(secret)):
+    token = ApiToken.objects.select_related("user", "organization").filter(prefix=prefix).first()
+    if token is None or not secrets.matches(secret, token.digest):
         return None
     if not token.is_usable or not token.user.is_active:
         return None
@@ -231,10 +258,6 @@ def find_api_token(secret: str) -> ApiToken | None:
     if token.last_used_at is None or token.last_used_at < now - USED_RESOLUTION:
         ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
     return token
-
-
-def token_digest(secret: str) -> str:
-    return hmac.new(settings.TOKEN_PEPPER.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
 
 # --- Shared -----------------------------------------------------------------------------------------
@@ -263,9 +286,7 @@ def _locked_membership(actor: User | None, membership_id: UUID) -> Membership:
     return Membership.objects.select_related("user", "organization").get(pk=membership_id)
 
 
-def _join(
-    organization: Organization, user: User, role: Role, *, actor: User | None
-) -> Membership:
+def _join(organization: Organization, user: User, role: Role, *, actor: User | None) -> Membership:
     membership = Membership.objects.create(organization=organization, user=user, role=role)
     audit.record(
         actor=actor,
@@ -275,6 +296,15 @@ def _join(
         after={"user": user.email, "role": role},
     )
     return membership
+
+
+def _organization_name(name: str, *, but: UUID | None = None) -> str:
+    name = name.strip()
+    if not name or len(name) > 120:
+        raise InvalidInput(_("Enter a name of 1 to 120 characters."), field="name")
+    if Organization.objects.filter(name=name).exclude(pk=but).exists():
+        raise InvalidInput(_("There is an organization of this name already."), field="name")
+    return name
 
 
 def _role(role: str) -> Role:

@@ -80,9 +80,7 @@ def end(*, token: str) -> None:
 def authenticate(token: str) -> tuple[User, Organization | None]:
     """The person and organization of an access token. Raises Unauthenticated."""
     claims = _decode(token, kind="access")
-    sign_in = (
-        SignIn.objects.select_related("user", "organization").filter(pk=claims["sid"]).first()
-    )
+    sign_in = SignIn.objects.select_related("user", "organization").filter(pk=claims["sid"]).first()
     if sign_in is None or not _stands(sign_in):
         raise Unauthenticated(_("You are signed out. Sign in again."))
     return sign_in.user, sign_in.organization

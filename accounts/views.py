@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_required
@@ -86,7 +87,16 @@ def language(request: HttpRequest) -> HttpResponse:
         services.set_locale(actor=request.user, locale=request.POST.get("language", ""))
     except DomainError as error:
         messages.error(request, error.message)
-    return redirect(_next(request))
+    response = redirect(_next(request))
+    # The login page after signing out speaks it too.
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        request.user.locale,
+        max_age=31_536_000,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+    )
+    return response
 
 
 @login_required

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +16,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Secrets and switches -----------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", default=False)
 SECRET_KEY = env.secret(
-    "SECRET_KEY", debug_default="only-for-debug-0123456789-0123456789-0123456789-x9" if DEBUG else None
+    "SECRET_KEY",
+    debug_default="only-for-debug-0123456789-0123456789-0123456789-x9" if DEBUG else None,
 )
 # Keys the HMAC of registration and API tokens: a stolen table alone verifies nothing.
 TOKEN_PEPPER = env.secret(
@@ -25,7 +27,9 @@ JWT_KEY = hashlib.sha256(b"imp-gateway jwt\n" + SECRET_KEY.encode()).hexdigest()
 
 # --- Where it runs ------------------------------------------------------------------------------
 PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8000").rstrip("/")
-ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+ALLOWED_HOSTS = env.listing(
+    "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else urlsplit(PUBLIC_URL).hostname or ""
+)
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS")
 # How many proxies in front of us append to X-Forwarded-For. 0: believe no such header.
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
@@ -124,6 +128,11 @@ CHANNEL_LAYERS = {
 }
 # In the process, not in Redis: losing Redis must never stop a login.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Agents ---------------------------------------------------------------------------------------
+# What `imp-agent join --server` gets, and a private CA of that address where there is one.
+AGENT_GRPC_ADDRESS = env.text("AGENT_GRPC_ADDRESS", "localhost:9443")
+AGENT_CA_FILE = env.text("AGENT_CA_FILE", "")
 
 # --- People and sessions ------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -283,6 +292,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "procrastinate": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
     },
 }

@@ -1,4 +1,4 @@
-"""What services raise. Mapped once for pages (core.htmx), the API (core.api) and gRPC (agents.server)."""
+"""What services raise. Mapped once: pages (core.htmx), the API (core.api), gRPC (agents.server)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InvalidTransition(DomainError):
 
 
 class InvalidInput(DomainError):
-    """A value is wrong: 400 in the API with the field's name, a field error in pages, INVALID_ARGUMENT in gRPC."""
+    """A value is wrong: 400 with the field's name, a field error in pages, INVALID_ARGUMENT in gRPC."""
 
     status = 400
     code = "invalid"

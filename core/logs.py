@@ -33,4 +33,4 @@ class JsonFormatter(BaseFormatter):
 
 
 def _reserved() -> list[str]:
-    return list(logging.makeLogRecord({}).__dict__) + ["message", "asctime"]
+    return [*logging.makeLogRecord({}).__dict__, "message", "asctime"]

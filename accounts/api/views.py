@@ -70,7 +70,9 @@ class Me(APIView):
         if user.scope is not None:
             rows = rows.filter(organization=user.scope)
         data = serializers.MeSerializer(user).data
-        return Response(data | {"memberships": serializers.MembershipSerializer(rows, many=True).data})
+        return Response(
+            data | {"memberships": serializers.MembershipSerializer(rows, many=True).data}
+        )
 
 
 class InPerson(permissions.BasePermission):
@@ -102,7 +104,8 @@ class TokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet)
         return rows.filter(user=self.request.user)
 
     @extend_schema(
-        request=serializers.TokenCreateSerializer, responses={201: serializers.CreatedTokenSerializer}
+        request=serializers.TokenCreateSerializer,
+        responses={201: serializers.CreatedTokenSerializer},
     )
     def create(self, request: Request) -> Response:
         """The answer holds the token itself, this one time."""

@@ -1,0 +1,181 @@
+"""Accounts in the admin. Writes go through the services, so they are checked and audited as anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import services
+from accounts.models import ApiToken, AuditEvent, Membership, Organization, SignIn, User
+from core.admin import ReadOnlyAdmin, TenantAdmin
+from core.errors import DomainError
+
+# Rights come from memberships; Django's groups decide nothing here.
+admin.site.unregister(Group)
+admin.site.site_title = admin.site.site_header = "imp-gateway"
+
+
+@admin.register(User)
+class UserAdmin(TenantAdmin, BaseUserAdmin):
+    ordering = ["email"]
+    list_display = ["email", "name", "is_active", "is_staff", "is_superuser", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser", "locale"]
+    search_fields = ["=id", "email", "name", "memberships__organization__name"]
+    readonly_fields = ["id", "last_login", "date_joined"]
+    filter_horizontal = []
+    fieldsets = [
+        (None, {"fields": ["id", "email", "password", "name", "locale"]}),
+        (_("Rights"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["email", "name", "locale", "usable_password", "password1", "password2"]})
+    ]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
+        obj.email = obj.email.strip().lower()
+        services.save_user(actor=request.user, user=obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """People are switched off, not deleted: the audit trail and their work name them."""
+        return False
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 0
+    fields = readonly_fields = ["user", "role", "created_at"]
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_staff
+
+
+@admin.register(Organization)
+class OrganizationAdmin(TenantAdmin):
+    list_display = ["name", "kind", "created_at"]
+    list_filter = ["kind"]
+    search_fields = ["=id", "name"]
+    readonly_fields = ["id", "created_at"]
+    inlines = [MembershipInline]
+    date_hierarchy = "created_at"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [*self.readonly_fields, "kind"] if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001
+        if change:
+            services.rename_organization(
+                actor=request.user, organization_id=obj.pk, name=form.cleaned_data["name"]
+            )
+        else:
+            made = services.create_organization(
+                actor=request.user, kind=obj.kind, name=form.cleaned_data["name"]
+            )
+            obj.pk = made.pk
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class MembershipForm(forms.ModelForm):
+    class Meta:
+        model = Membership
+        fields = ["user", "organization", "role"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(TenantAdmin):
+    form = MembershipForm
+    list_display = ["user", "organization", "role", "created_at"]
+    list_filter = ["role", "organization__kind"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__email", "user__name", "organization__name"]
+    autocomplete_fields = ["user", "organization"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["user", "organization"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:  # noqa: FBT001
+        """The last admin stays one; the admin site shows the refusal."""
+        if change:
+            with _refusals(request):
+                services.change_role(actor=request.user, membership_id=obj.pk, role=obj.role)
+            return
+        made = services.add_member(
+            actor=request.user,
+            organization_id=obj.organization_id,
+            email=obj.user.email,
+            role=obj.role,
+        )
+        obj.pk = made.pk
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        with _refusals(request):
+            services.remove_member(actor=request.user, membership_id=obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    list_display = ["name", "prefix", "user", "organization", "last_used_at", "usable"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter), "organization__kind", "expires_at"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["=id", "name", "prefix", "user__email", "organization__name"]
+    date_hierarchy = "created_at"
+    exclude = ["digest"]
+    actions = ["revoke"]
+
+    @admin.display(description=_("usable"), boolean=True)
+    def usable(self, token: ApiToken) -> bool:
+        return token.is_usable
+
+    @admin.action(description=_("Revoke the selected tokens"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for token in queryset:
+            services.revoke_api_token(actor=request.user, token_id=token.pk)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+
+@admin.register(SignIn)
+class SignInAdmin(ReadOnlyAdmin):
+    list_display = ["user", "organization", "created_at", "refreshed_at", "revoked_because"]
+    list_filter = ["revoked_because"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__email", "organization__name"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "actor_label", "action", "object_label", "object_type", "ip"]
+    list_filter = ["action", "object_type"]
+    search_fields = ["=object_id", "=actor_id", "=request_id", "actor_label", "object_label"]
+    date_hierarchy = "created_at"
+
+
+@contextmanager
+def _refusals(request: HttpRequest) -> Iterator[None]:
+    """Shows a service's refusal as a message and carries on."""
+    try:
+        yield
+    except DomainError as error:
+        messages.error(request, error.message)

@@ -1,0 +1,29 @@
+"""How long something lasts or ago it was, in words. static/ui/ui.js says the same in the browser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+UNITS = {"en": (" d", " h", " min", " s"), "ko": ("일", "시간", "분", "초")}
+FORMS = {
+    "en": {"since": "for {}", "ago": "{} ago", "left": "{}"},
+    "ko": {"since": "{}째", "ago": "{} 전", "left": "{}"},
+}
+
+
+def words(span: timedelta, form: str, language: str) -> str:
+    """`form` is since, ago or left; the sign of `span` does not matter."""
+    language = "ko" if language.startswith("ko") else "en"
+    return FORMS[language][form].format(_span(abs(int(span.total_seconds())), UNITS[language]))
+
+
+def _span(seconds: int, units: tuple[str, str, str, str]) -> str:
+    day, hour, minute, second = units
+    if seconds < 60:
+        return f"{seconds}{second}"
+    if seconds < 3600:
+        return f"{seconds // 60}{minute}"
+    if seconds < 86400:
+        rest = seconds % 3600 // 60
+        return f"{seconds // 3600}{hour}" + (f" {rest}{minute}" if rest else "")
+    return f"{seconds // 86400}{day}"
