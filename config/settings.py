@@ -133,6 +133,10 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # What `imp-agent join --server` gets, and a private CA of that address where there is one.
 AGENT_GRPC_ADDRESS = env.text("AGENT_GRPC_ADDRESS", "localhost:9443")
 AGENT_CA_FILE = env.text("AGENT_CA_FILE", "")
+# Where agentd listens. Without certificate and key only on loopback.
+AGENTD_LISTEN = env.text("AGENTD_LISTEN", "127.0.0.1:9443")
+AGENTD_TLS_CERT = env.text("AGENTD_TLS_CERT", "")
+AGENTD_TLS_KEY = env.text("AGENTD_TLS_KEY", "")
 
 # --- People and sessions ------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

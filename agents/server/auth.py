@@ -1,0 +1,75 @@
+"""Who opens a stream: the agent signs a JWT over the nonce that this very stream was given.
+
+A nonce is good for one stream, so nothing needs to be remembered against replays; the times in the token
+are the server's own, so no clocks need to agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from clusters.models import Agent
+from clusters.services.agents import AgentRevoked
+from core.errors import Unauthenticated
+
+AUDIENCE = "imp-gateway"
+ALGORITHMS = ["EdDSA"]
+REQUIRED = ["iss", "aud", "nonce", "iat", "exp"]
+LEEWAY_SECONDS = 10
+MAX_LENGTH = 4096
+
+
+def authenticate(*, token: str, nonce: str) -> UUID:
+    """The id of the agent whose key signed `token`. Raises Unauthenticated or AgentRevoked."""
+    agent = _claimed(token)
+    claims = _verified(token, bytes(agent.public_key))
+    if claims["nonce"] != nonce:
+        raise _refused("The token is signed over another nonce than this stream's.", "nonce")
+    # Only now: nobody but the key's holder learns that the agent was revoked.
+    if agent.revoked_at is not None:
+        raise AgentRevoked
+    return agent.pk
+
+
+def _claimed(token: str) -> Agent:
+    if len(token) > MAX_LENGTH:
+        raise _refused("The token is too long.", "malformed")
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        agent_id = UUID(claims["iss"])
+    except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError):
+        raise _refused("The token is no JWT whose issuer is an agent's id.", "malformed") from None
+    agent = Agent.objects.only("id", "public_key", "revoked_at").filter(pk=agent_id).first()
+    if agent is None:
+        raise _refused("The portal knows no agent of this id. Join again.", "unknown_agent")
+    return agent
+
+
+def _verified(token: str, public_key: bytes) -> dict[str, Any]:
+    try:
+        return jwt.decode(
+            token,
+            key=Ed25519PublicKey.from_public_bytes(public_key),
+            algorithms=ALGORITHMS,
+            audience=AUDIENCE,
+            leeway=LEEWAY_SECONDS,
+            options={"require": REQUIRED, "strict_aud": True},
+        )
+    except jwt.ExpiredSignatureError:
+        raise _refused("The token has expired. Sign a new one by imp-time.", "expired") from None
+    except jwt.InvalidAudienceError:
+        raise _refused(f"The token is for another audience than {AUDIENCE}.", "audience") from None
+    except jwt.InvalidAlgorithmError:
+        raise _refused("The token must be signed with EdDSA (Ed25519).", "algorithm") from None
+    except jwt.InvalidSignatureError:
+        raise _refused("The token is signed with another key than this agent's.", "key") from None
+    except jwt.InvalidTokenError as error:
+        raise _refused(f"The token is not acceptable: {error}.", "malformed") from None
+
+
+def _refused(message: str, why: str) -> Unauthenticated:
+    return Unauthenticated(message, code=f"jwt_{why}")

@@ -1,0 +1,215 @@
+"""The streams of this process, and how news of their clusters reaches them.
+
+A wake or a sweep only says "look at the database"; what a stream is told comes from that look. So a lost,
+late or doubled wake can cost time, never a deployment, and processes need not know of each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from agents.server import desired
+from agents.server.database import Database
+from agents.server.desired import Standing
+from agents.server.options import Timings
+from agents.server.stream import Stream, Watch
+from agents.wire import agent_pb2 as pb
+from clusters.services import agents as clusters
+from clusters.services.agents import Session
+
+log = logging.getLogger(__name__)
+# A look that took long may be long again: leave the database at least this many times as long.
+REST_FACTOR = 2
+
+
+class Hub:
+    def __init__(self, database: Database, timings: Timings) -> None:
+        self._database, self._timings = database, timings
+        self.streams: dict[UUID, Stream] = {}  # by agent
+        self.watches: dict[UUID, Watch] = {}  # by cluster
+        self.draining = False
+        self._beats: dict[UUID, tuple[int, datetime]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+
+    # --- Streams ------------------------------------------------------------------------------
+
+    def join(self, session: Session) -> Stream:
+        """Of two streams of one agent the one with the higher epoch stays, whichever comes here first."""
+        agent = session.agent
+        state = agent.cluster.state
+        watch = self.watches.setdefault(agent.cluster_id, Watch(agent.cluster_id))
+        told = (state.desired_generation, state.access_version)
+        watch.numbers = max(watch.numbers, told)
+        stream, old = Stream(agent.pk, session.epoch, watch, told), self.streams.get(agent.pk)
+        if old and old.epoch > stream.epoch:
+            supersede(stream)
+            return stream
+        if old:
+            supersede(old)
+        self.streams[agent.pk] = watch.streams[agent.pk] = stream
+        self.poke(agent.cluster_id)
+        return stream
+
+    def leave(self, stream: Stream) -> None:
+        """The stream is over. Its row is closed in the background, whatever happens to the call."""
+        if self.streams.get(stream.agent_id) is not stream:
+            return
+        del self.streams[stream.agent_id], stream.watch.streams[stream.agent_id]
+        self._beats.pop(stream.agent_id, None)
+        if not stream.watch.streams:
+            del self.watches[stream.watch.cluster_id]
+        self.spawn(self._close(stream))
+
+    def beat(self, stream: Stream) -> None:
+        """Any message is a sign of life. Kept with its time; written with all others."""
+        self._beats[stream.agent_id] = (stream.epoch, timezone.now())
+
+    async def _close(self, stream: Stream) -> None:
+        try:
+            await self._database.run(
+                clusters.close_session, agent_id=stream.agent_id, epoch=stream.epoch
+            )
+        except Exception:
+            log.exception("Could not note the end of a session; its heartbeats will run out.")
+
+    # --- Looks --------------------------------------------------------------------------------
+
+    def poke(self, cluster_id: UUID) -> None:
+        """Look at this cluster soon. At once if it was quiet; a burst becomes one look."""
+        watch = self.watches.get(cluster_id)
+        if watch is None:
+            return
+        watch.again = True
+        if watch.task is None:
+            watch.task = self.spawn(self._look(watch))
+
+    async def _look(self, watch: Watch) -> None:
+        """One look at a time for each cluster, so that an older answer never overwrites a newer one."""
+        clock = asyncio.get_running_loop().time
+        try:
+            while watch.again and watch.streams:
+                pause = max(self._timings.debounce, watch.took * REST_FACTOR)
+                await asyncio.sleep(max(0.0, watch.looked_at + pause - clock()))
+                watch.again, began = False, clock()
+                await self._look_once(watch)
+                watch.looked_at = clock()
+                watch.took = watch.looked_at - began
+        except Exception:
+            log.exception(
+                "Could not look at cluster %s; the next sweep tries again.", watch.cluster_id
+            )
+        finally:
+            watch.task = None
+
+    async def _look_once(self, watch: Watch) -> None:
+        picture = await self._database.run(
+            desired.look, cluster_id=watch.cluster_id, agent_ids=list(watch.streams)
+        )
+        self.judge(picture.standings)
+        now = asyncio.get_running_loop().time()
+        for standing in picture.standings.values():
+            watch.numbers = (standing.generation, standing.access_version)
+            break
+        for stream in list(watch.streams.values()):
+            seen = picture.standings.get(stream.agent_id)
+            if seen is None or stream.ending:
+                continue  # it joined during the look, and poked again
+            commands = picture.commands.get(stream.agent_id, [])
+            late = now - stream.hinted_at >= self._timings.repeat
+            stream.wants(commands, repeat=late and (seen.behind or bool(commands)))
+
+    def judge(self, standings: dict[UUID, Standing]) -> None:
+        """Cut streams of agents that were revoked, or that opened a newer session elsewhere."""
+        for agent_id, standing in standings.items():
+            stream = self.streams.get(agent_id)
+            if stream is None or standing.epoch <= stream.epoch:
+                continue
+            if standing.revoked:
+                revoke(stream)
+            else:
+                supersede(stream)
+
+    # --- Rounds -------------------------------------------------------------------------------
+
+    async def sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._timings.sweep * random.uniform(0.9, 1.1))  # noqa: S311
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("The sweep failed; it comes again.")
+
+    async def sweep(self) -> None:
+        """The backstop of everything: find what is behind, and cut what has no right to be here."""
+        asked = dict(self.streams)
+        if not asked:
+            return
+        found = await self._database.run(
+            desired.survey, agent_ids=list(asked), cluster_ids=list(self.watches)
+        )
+        self.judge(found.standings)
+        for agent_id, stream in asked.items():
+            if agent_id not in found.standings:
+                revoke(stream)  # deleted together with its cluster
+        for cluster_id in found.restless:
+            self.poke(cluster_id)
+
+    async def flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._timings.flush)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """All heartbeats since the last time, in one statement."""
+        beats, self._beats = self._beats, {}
+        if not beats:
+            return
+        try:
+            await self._database.run(
+                clusters.record_heartbeats,
+                beats=[(agent_id, epoch, at) for agent_id, (epoch, at) in beats.items()],
+            )
+        except Exception:
+            self._beats = beats | self._beats
+            log.exception("Could not store %d heartbeats; they are kept.", len(beats))
+
+    # --- The end ------------------------------------------------------------------------------
+
+    async def drain(self, spread: float) -> None:
+        """End the streams one by one, so that the agents do not all come back at the same moment."""
+        self.draining = True
+        streams = list(self.streams.values())
+        random.shuffle(streams)
+        step = max(1, len(streams) // 100)
+        for start in range(0, len(streams), step):
+            for stream in streams[start : start + step]:
+                stream.end(pb.Goodbye.DRAIN, "This server stops.", retry_within=1.0)
+            await asyncio.sleep(spread * step / len(streams))
+        await self.flush()
+
+    async def settle(self) -> None:
+        """Wait for what runs in the background."""
+        while self._background:
+            await asyncio.wait(self._background)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+def supersede(stream: Stream) -> None:
+    stream.end(pb.Goodbye.SUPERSEDED, "Another stream of this agent took over.")
+
+
+def revoke(stream: Stream) -> None:
+    stream.end(pb.Goodbye.REVOKED, "The operator revoked this agent.")

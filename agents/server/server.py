@@ -1,0 +1,105 @@
+"""Puts the server together, starts it, and ends it without hurting its agents."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+
+from agents.server import wake
+from agents.server.database import Database
+from agents.server.hub import Hub
+from agents.server.options import CHANNEL_OPTIONS, Options, split_address
+from agents.server.servicer import AgentServicer
+
+log = logging.getLogger(__name__)
+# After the last stream was told goodbye, for its answer and for the database.
+GRACE_SECONDS = 5
+
+
+class PortInUse(RuntimeError):
+    pass
+
+
+class AgentServer:
+    """One process's server. It holds nothing that another process would need."""
+
+    def __init__(self, options: Options) -> None:
+        options.check()
+        self._options = options
+        self._database = Database(options.threads)
+        self.hub = Hub(self._database, options.timings)
+        self._health = health.aio.HealthServicer()
+        self._rounds: list[asyncio.Task[None]] = []
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        require_free(self._options.listen)
+        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        servicer = AgentServicer(self.hub, self._database, self._options, owner)
+        server.add_generic_rpc_handlers((servicer.handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self.port = self._bind(server)
+        await server.start()
+        self._server = server
+        self._rounds = [
+            asyncio.create_task(self.hub.sweep_forever()),
+            asyncio.create_task(self.hub.flush_forever()),
+            asyncio.create_task(
+                wake.listen_forever(self.hub.poke, longest_pause=self._options.timings.wake_retry)
+            ),
+        ]
+        how = "TLS" if self._options.secure else "plaintext on loopback"
+        log.info("agentd listens on %s (%s).", self._options.listen, how)
+
+    async def stop(self) -> None:
+        """Health first, then streams one by one, then what they left to write."""
+        if self._server is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        spread = self._options.timings.drain
+        # Closes the listener at once, and waits for the streams that the drain ends.
+        closing = asyncio.create_task(self._server.stop(spread + GRACE_SECONDS))
+        await self.hub.drain(spread)
+        await closing
+        for task in self._rounds:
+            task.cancel()
+        await asyncio.gather(*self._rounds, return_exceptions=True)
+        await self.hub.settle()
+        self._database.close()
+        log.info("agentd stopped.")
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        options = self._options
+        if not options.secure:
+            return server.add_insecure_port(options.listen)
+        pair = (options.private_key, options.certificate)
+        return server.add_secure_port(options.listen, grpc.ssl_server_credentials([pair]))
+
+
+def require_free(listen: str) -> None:
+    """With SO_REUSEPORT a forgotten server would silently keep a share of the agents, so ask without it."""
+    host, port = split_address(listen)
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            why = (
+                "is in use"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror})"
+            )
+            raise PortInUse(
+                f"{listen} {why}. Stop what listens there, or choose another address with AGENTD_LISTEN."
+            ) from None

@@ -1,0 +1,234 @@
+"""Register and Connect: translates messages to service calls and back. Holds no rules."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+import uuid
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+import grpc
+from django.core.exceptions import ObjectDoesNotExist
+
+from agents.server import messages
+from agents.server.auth import authenticate
+from agents.server.database import Database
+from agents.server.errors import InvalidMessage, Refused, refusal
+from agents.server.hub import Hub
+from agents.server.limits import RateLimit
+from agents.server.options import Options
+from agents.server.stream import Context, Stream, keep
+from agents.wire import agent_pb2 as pb
+from clusters.services import agents as clusters
+from clusters.services.agents import Session
+from core.context import Origin, origin
+from core.errors import DomainError
+from publishing.services import agents as publishing
+
+log = logging.getLogger(__name__)
+ADDRESS = re.compile(r"ipv[46]:(?:\[(?P<six>[^\]%]+)(?:%[^\]]*)?\]|(?P<four>[^:]+)):\d+")
+
+
+class AgentServicer:
+    def __init__(self, hub: Hub, database: Database, options: Options, owner: str) -> None:
+        self._hub, self._database, self._options, self._owner = hub, database, options, owner
+        self._limit = RateLimit(options.registrations_per_minute, options.registrations_at_once)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Requests arrive as bytes: we answer garbage ourselves, with a status that says so."""
+        return grpc.method_handlers_generic_handler(
+            "agent.v1.AgentService",
+            {
+                "Register": grpc.unary_unary_rpc_method_handler(
+                    self.Register, response_serializer=pb.RegisterResponse.SerializeToString
+                ),
+                "Connect": grpc.stream_stream_rpc_method_handler(
+                    self.Connect, response_serializer=pb.ServerMessage.SerializeToString
+                ),
+            },
+        )
+
+    async def Register(self, raw: bytes, context: Context) -> pb.RegisterResponse:
+        where = note_origin(context)
+        try:
+            if not self._limit.allow(where.ip or ""):
+                raise Refused(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "too_many_registrations",
+                    "Too many registrations from this address. Wait a minute and try again.",
+                )
+            request = pb.RegisterRequest.FromString(raw)
+            agent = await self._database.run(
+                clusters.register_agent,
+                token=request.token,
+                name=request.name,
+                public_key=request.public_key,
+                signature=request.signature,
+                version=request.version,
+                gateway_classes=list(request.gateway_classes),
+            )
+        except Exception as error:  # noqa: BLE001 - every error becomes a status
+            await _abort(context, error)
+        log.info("Agent %s (%s) joined cluster %s.", agent.name, agent.pk, agent.cluster)
+        return pb.RegisterResponse(
+            agent_id=str(agent.pk),
+            cluster_id=str(agent.cluster_id),
+            cluster_name=agent.cluster.name,
+        )
+
+    async def Connect(self, _requests: Any, context: Context) -> None:
+        note_origin(context)
+        try:
+            session = await self._authenticate(context)
+            stream = self._hub.join(session)
+            try:
+                await self._greet(stream, session, context)
+                await self._converse(stream, context)
+            finally:
+                self._hub.leave(stream)
+        except Exception as error:  # noqa: BLE001 - every error becomes a status
+            await _abort(context, error)
+
+    async def _authenticate(self, context: Context) -> Session:
+        if self._hub.draining:
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "draining", "This server stops. Try again.")
+        nonce = secrets.token_urlsafe(32)
+        await keep(
+            context.send_initial_metadata(
+                (("imp-nonce", nonce), ("imp-time", str(int(time.time()))))
+            )
+        )
+        request = await self._first_message(context)
+        return await self._database.run(_open, request=request, nonce=nonce, owner=self._owner)
+
+    async def _first_message(self, context: Context) -> pb.ConnectRequest:
+        try:
+            raw = await asyncio.wait_for(keep(context.read()), self._options.timings.hello)
+        except TimeoutError:
+            raise Refused(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "hello_timeout",
+                "No connect_request came in time.",
+            ) from None
+        if raw is grpc.aio.EOF:
+            raise InvalidMessage("The stream ended before a connect_request.")
+        kind, payload = messages.agent_message(raw)
+        if kind != "connect_request":
+            raise InvalidMessage("The first message must be a connect_request.")
+        return payload
+
+    async def _greet(self, stream: Stream, session: Session, context: Context) -> None:
+        state = session.agent.cluster.state
+        welcome = pb.ConnectResponse(
+            rest_token=session.rest_token,
+            rest_url=self._options.rest_url,
+            heartbeat_interval_s=max(1, round(self._options.timings.heartbeat)),
+            generation=state.desired_generation,
+            access_version=state.access_version,
+        )
+        await self._send(
+            context, pb.ServerMessage(session_epoch=session.epoch, connect_response=welcome)
+        )
+        log.info("Agent %s connected, epoch %d.", stream.agent_id, stream.epoch)
+
+    async def _converse(self, stream: Stream, context: Context) -> None:
+        """One reader, one writer; the stream is over when either ends."""
+        tasks = {
+            asyncio.create_task(self._read(stream, context)),
+            asyncio.create_task(self._write(stream, context)),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _write(self, stream: Stream, context: Context) -> None:
+        while not stream.ending or stream.dirty.is_set():
+            await stream.dirty.wait()
+            stream.dirty.clear()  # before reading the state: what changes from here on sets it again
+            for message in stream.outbox():
+                await self._send(context, message)
+
+    async def _send(self, context: Context, message: pb.ServerMessage) -> None:
+        try:
+            await asyncio.wait_for(keep(context.write(message)), self._options.timings.write)
+        except TimeoutError:
+            raise Refused(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "too_slow", "The agent does not read its stream."
+            ) from None
+
+    async def _read(self, stream: Stream, context: Context) -> None:
+        while (raw := await keep(context.read())) is not grpc.aio.EOF:
+            kind, payload = messages.agent_message(raw)
+            self._hub.beat(stream)
+            if kind == "goodbye":
+                return
+            if kind == "connect_request":
+                raise InvalidMessage("This stream is connected already.")
+            if kind == "deploy_result":
+                await self._record(publishing.record_result, stream, messages.result(payload))
+            elif kind == "state_report":
+                await self._report(stream, payload)
+
+    async def _report(self, stream: Stream, payload: pb.StateReport) -> None:
+        """A report comes with every heartbeat; one that says nothing new needs no database."""
+        content, now = payload.SerializeToString(deterministic=True), time.monotonic()
+        told, at = stream.recorded
+        if content == told and now - at < self._options.timings.report:
+            return
+        if await self._record(publishing.record_state, stream, messages.report(payload)):
+            stream.recorded = (content, now)
+
+    async def _record(self, service: Any, stream: Stream, values: dict[str, Any]) -> bool:
+        """A word about what is gone by now is dropped; it must not cost the agent its stream."""
+        try:
+            await self._database.run(
+                service, agent_id=stream.agent_id, epoch=stream.epoch, **values
+            )
+        except (DomainError, ObjectDoesNotExist) as error:
+            log.info("Agent %s: %s dropped: %s", stream.agent_id, service.__name__, error)
+            return False
+        return True
+
+
+def _open(*, request: pb.ConnectRequest, nonce: str, owner: str) -> Session:
+    return clusters.open_session(
+        agent_id=authenticate(token=request.jwt, nonce=nonce),
+        version=request.version,
+        gateway_classes=list(request.gateway_classes),
+        owner=owner,
+    )
+
+
+async def _abort(context: Context, error: Exception) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    why = refusal(error)
+    log.info("Refused %s: %s", context.peer(), why.code, extra={"grpc_status": why.status.name})
+    await context.abort(why.status, why.message, why.trailers)
+    raise AssertionError("abort raises")
+
+
+def note_origin(context: Context) -> Origin:
+    """Who calls, for the audit trail and the logs of this call."""
+    metadata = dict(context.invocation_metadata() or ())
+    where = Origin(
+        request_id=uuid.uuid4().hex,
+        ip=_address(context.peer()),
+        user_agent=str(metadata.get("user-agent", ""))[:300],
+    )
+    origin.set(where)
+    return where
+
+
+def _address(peer: str) -> str | None:
+    found = ADDRESS.fullmatch(unquote(peer))
+    return (found["six"] or found["four"]) if found else None

@@ -1,0 +1,106 @@
+"""One agent's stream: what it was told, and what it should be told next. No queue, so nothing goes stale."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+from uuid import UUID
+
+import grpc
+
+from agents.server.desired import Command
+from agents.wire import agent_pb2 as pb
+
+Result = TypeVar("Result")
+Context = grpc.aio.ServicerContext
+
+
+def keep(operation: Coroutine[Any, Any, Result]) -> asyncio.Future[Result]:
+    """Let a read or write end though its awaiter is cancelled: else core leaks it (grpc#43360)."""
+    task = asyncio.ensure_future(operation)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return asyncio.shield(task)
+
+
+class Watch:
+    """The newest numbers of one cluster, shared by its streams in this process."""
+
+    __slots__ = ("again", "cluster_id", "looked_at", "numbers", "streams", "task", "took")
+
+    def __init__(self, cluster_id: UUID) -> None:
+        self.cluster_id = cluster_id
+        self.streams: dict[UUID, Stream] = {}
+        self.numbers = (0, 0)  # generation, access version
+        self.again = False
+        self.task: asyncio.Task[None] | None = None
+        self.looked_at = self.took = 0.0
+
+
+class Stream:
+    __slots__ = (
+        "_goodbye", "_repeat", "_told", "_told_commands", "agent_id", "commands", "dirty",
+        "epoch", "hinted_at", "recorded", "watch",
+    )  # fmt: skip
+
+    def __init__(self, agent_id: UUID, epoch: int, watch: Watch, told: tuple[int, int]) -> None:
+        self.agent_id, self.epoch, self.watch = agent_id, epoch, watch
+        self.dirty = asyncio.Event()
+        self.commands: dict[UUID, Command] = {}
+        self.hinted_at = 0.0
+        self.recorded: tuple[bytes, float] = (b"", 0.0)  # the last state report that was stored
+        self._told = told
+        self._told_commands: set[UUID] = set()
+        self._goodbye: pb.Goodbye | None = None
+        self._repeat = False
+
+    @property
+    def ending(self) -> bool:
+        return self._goodbye is not None
+
+    def end(
+        self, reason: pb.Goodbye.Reason, message: str = "", *, retry_within: float = 0.0
+    ) -> None:
+        """Say goodbye and close. The first reason stays."""
+        if self._goodbye is None:
+            wait = int(random.uniform(0, retry_within) * 1000)  # noqa: S311 - spreads, hides nothing
+            self._goodbye = pb.Goodbye(reason=reason, retry_after_ms=wait, message=message)
+            self.dirty.set()
+
+    def wants(self, commands: Iterable[Command], *, repeat: bool) -> None:
+        """Take over what waits for this agent; `repeat` tells it all once more."""
+        self.commands = {command.deployment_id: command for command in commands}
+        self._told_commands.intersection_update(self.commands)
+        self._repeat = self._repeat or repeat
+        if self._repeat or self._told != self.watch.numbers or self._untold():
+            self.dirty.set()
+
+    def outbox(self) -> Iterator[pb.ServerMessage]:
+        """What to tell now, read at the moment of sending: the newest numbers, then commands."""
+        if self._goodbye is not None:
+            yield self._message(goodbye=self._goodbye)
+            return
+        if self._repeat:
+            self._told_commands.clear()
+        if self._repeat or self._told != self.watch.numbers:
+            self._told, self._repeat = self.watch.numbers, False
+            self.hinted_at = asyncio.get_running_loop().time()
+            generation, access_version = self._told
+            hint = pb.StateChanged(generation=generation, access_version=access_version)
+            yield self._message(state_changed=hint)
+        for command in self._untold():
+            self._told_commands.add(command.deployment_id)
+            yield self._message(
+                deploy_command=pb.DeployCommand(
+                    deployment_id=str(command.deployment_id),
+                    product_publish_id=str(command.publish_id),
+                    generation=command.generation,
+                )
+            )
+
+    def _untold(self) -> list[Command]:
+        return [self.commands[pk] for pk in self.commands.keys() - self._told_commands]
+
+    def _message(self, **payload: Any) -> pb.ServerMessage:
+        return pb.ServerMessage(session_epoch=self.epoch, **payload)
