@@ -1,0 +1,253 @@
+"""A real agentd on a free port of loopback, and agents that are nothing but their key and their stream."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agents.server.options import Options, Timings
+from agents.server.server import AgentServer
+from agents.wire import agent_pb2 as pb
+from agents.wire import agent_pb2_grpc
+from clusters.models import Agent, Cluster
+
+FAST = Timings(hello=1.0, write=1.0, sweep=0.3, flush=0.2, repeat=0.2, drain=0.2, wake_retry=0.5)
+PATIENCE = 10.0
+
+
+class Agentd:
+    """An AgentServer with its own thread and loop, as in a process of its own."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.server = self.run(self._start())
+        self._stopped = False
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self.run(self.server.stop())
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+            self.loop.close()
+
+    async def _start(self) -> AgentServer:
+        server = AgentServer(self.options)
+        await server.start()
+        return server
+
+
+@dataclass
+class Key:
+    private: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+
+    @property
+    def public(self) -> bytes:
+        return self.private.public_key().public_bytes_raw()
+
+    @property
+    def pem(self) -> bytes:
+        return self.private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def request(self, token: str, name: str = "agent-1", **fields: Any) -> pb.RegisterRequest:
+        values = {
+            "token": token,
+            "name": name,
+            "public_key": self.public,
+            "signature": self.private.sign(b"imp-register\n" + token.encode()),
+            "version": "0.1.0",
+            "gateway_classes": ["envoy"],
+        }
+        return pb.RegisterRequest(**values | fields)
+
+    def jwt(self, agent_id: Any, nonce: str, now: int, **claims: Any) -> str:
+        values = {
+            "iss": str(agent_id),
+            "aud": "imp-gateway",
+            "nonce": nonce,
+            "iat": now,
+            "exp": now + 60,
+        }
+        return jwt.encode(values | claims, self.private, algorithm="EdDSA")
+
+
+class Wire:
+    """One Connect call. Raw bytes go out; what comes in is parsed."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._out: queue.Queue[bytes | None] = queue.Queue()
+        self._call = channel.stream_stream(
+            "/agent.v1.AgentService/Connect", response_deserializer=pb.ServerMessage.FromString
+        )(iter(self._out.get, None))
+        self._in: queue.Queue[pb.ServerMessage | None] = queue.Queue()
+        threading.Thread(target=self._pump, daemon=True).start()
+
+    def metadata(self) -> dict[str, str]:
+        return dict(self._call.initial_metadata())
+
+    def send_raw(self, raw: bytes) -> None:
+        self._out.put(raw)
+
+    def send(self, **payload: Any) -> None:
+        self.send_raw(pb.AgentMessage(**payload).SerializeToString())
+
+    def receive(self, within: float = PATIENCE) -> pb.ServerMessage | None:
+        """The next message; None at the stream's end."""
+        return self._in.get(timeout=within)
+
+    def expect(self, kind: str, within: float = PATIENCE) -> Any:
+        """The next message of this kind, skipping hints of other kinds."""
+        end = time.monotonic() + within
+        while True:
+            message = self.receive(max(0.01, end - time.monotonic()))
+            assert message is not None, f"the stream ended with {self.status()}: {self.detail()}"
+            if message.WhichOneof("payload") == kind:
+                return getattr(message, kind)
+
+    def nothing(self, within: float = 0.3) -> bool:
+        try:
+            self._in.get(timeout=within)
+        except queue.Empty:
+            return True
+        return False
+
+    def status(self) -> grpc.StatusCode:
+        return self._call.code()
+
+    def detail(self) -> str:
+        return self._call.details()
+
+    def error(self) -> str:
+        return dict(self._call.trailing_metadata() or ()).get("imp-error", "")
+
+    def half_close(self) -> None:
+        self._out.put(None)
+
+    def cancel(self) -> None:
+        self._call.cancel()
+        self._out.put(None)
+
+    def _pump(self) -> None:
+        try:
+            for message in self._call:
+                self._in.put(message)
+        except grpc.RpcError:
+            pass
+        self._in.put(None)
+
+
+class Remote:
+    """An agent as the server sees it."""
+
+    def __init__(self, channel: grpc.Channel, key: Key, agent_id: UUID) -> None:
+        self.channel, self.key, self.agent_id = channel, key, agent_id
+
+    def dial(self, *, key: Key | None = None, iss: Any = None, **claims: Any) -> Wire:
+        """Open a stream and say hello, with a token that may be wrong in one way."""
+        wire = Wire(self.channel)
+        given = wire.metadata()
+        token = (key or self.key).jwt(
+            iss or self.agent_id,
+            claims.pop("nonce", given["imp-nonce"]),
+            int(given["imp-time"]),
+            **claims,
+        )
+        wire.send(
+            connect_request=pb.ConnectRequest(
+                jwt=token, version="0.1.0", gateway_classes=["envoy"]
+            )
+        )
+        return wire
+
+    def connect(self) -> tuple[Wire, pb.ConnectResponse]:
+        wire = self.dial()
+        return wire, wire.expect("connect_response")
+
+    def row(self) -> Agent:
+        return Agent.objects.get(pk=self.agent_id)
+
+
+@pytest.fixture
+def start_agentd(transactional_db: None) -> Iterator[Callable[..., Agentd]]:
+    """Start servers; the database is emptied only when all of them are gone."""
+    running: list[Agentd] = []
+
+    def start(**options: Any) -> Agentd:
+        defaults = {"listen": "127.0.0.1:0", "rest_url": "http://portal", "timings": FAST}
+        running.append(Agentd(Options(**defaults | options)))
+        return running[-1]
+
+    yield start
+    for agentd in running:
+        agentd.stop()
+
+
+@pytest.fixture
+def agentd(start_agentd: Callable[..., Agentd]) -> Agentd:
+    return start_agentd(registrations_at_once=200)
+
+
+@pytest.fixture
+def channel(agentd: Agentd) -> Iterator[grpc.Channel]:
+    with dial(agentd) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> agent_pb2_grpc.AgentServiceStub:
+    return agent_pb2_grpc.AgentServiceStub(channel)
+
+
+@pytest.fixture
+def remote(channel: grpc.Channel, cluster: Cluster) -> Remote:
+    return make_remote(channel, cluster)
+
+
+def dial(agentd: Agentd) -> grpc.Channel:
+    # A subchannel of its own, or two channels to one address share a connection.
+    return grpc.insecure_channel(agentd.address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def make_remote(channel: grpc.Channel, cluster: Cluster, name: str = "agent-1") -> Remote:
+    key = Key()
+    agent = Agent.objects.create(cluster=cluster, name=name, public_key=key.public)
+    return Remote(channel, key, agent.pk)
+
+
+def eventually(check: Callable[[], Any], within: float = PATIENCE) -> Any:
+    """The first truthy answer of `check`."""
+    end = time.monotonic() + within
+    while not (answer := check()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+    return answer
