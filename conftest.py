@@ -8,6 +8,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # The test client speaks plain HTTP and nobody ran collectstatic.
     settings.SECURE_SSL_REDIRECT = False
+    settings.STATIC_ROOT = settings.BASE_DIR / "static"
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }

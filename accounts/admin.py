@@ -41,7 +41,7 @@ class UserAdmin(TenantAdmin, BaseUserAdmin):
         (None, {"fields": ["email", "name", "locale", "usable_password", "password1", "password2"]})
     ]
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         obj.email = obj.email.strip().lower()
         services.save_user(actor=request.user, user=obj)
 
@@ -76,7 +76,7 @@ class OrganizationAdmin(TenantAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*self.readonly_fields, "kind"] if obj else self.readonly_fields
 
-    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         if change:
             services.rename_organization(
                 actor=request.user, organization_id=obj.pk, name=form.cleaned_data["name"]
@@ -109,7 +109,7 @@ class MembershipAdmin(TenantAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["user", "organization"] if obj else []
 
-    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         """The last admin stays one; the admin site shows the refusal."""
         if change:
             with _refusals(request):

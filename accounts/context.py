@@ -64,5 +64,5 @@ def _navigation(request: HttpRequest, organization: Organization | None) -> list
 def _link(request: HttpRequest, label: str, icon: str, name: str, heading: str = "") -> Link:
     """A page counts as current with all pages below its path."""
     url = reverse(name)
-    current = request.path == url or request.path.startswith(f"{url.rstrip('/')}/") and url != "/"
+    current = request.path == url or (request.path.startswith(f"{url.rstrip('/')}/") and url != "/")
     return Link(label, icon, url, current, heading)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from core.context import Origin, origin
 from core.envelope import error_response
@@ -44,16 +45,25 @@ class OriginMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses a large body of an API call by its declared length, before anything reads it."""
+    """Refuses a large body of an API call by its declared length, before anything reads it.
+
+    A body without a length (chunked) reaches DRF as no body at all, so it is refused as well.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith("/api/") and _declared_length(request) > settings.BODY_LIMIT:
-            return error_response(
-                413, "payload_too_large", f"The body may have {settings.BODY_LIMIT} bytes at most."
-            )
+        if request.path.startswith("/api/"):
+            if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
+                return error_response(
+                    411, "length_required", _("Send the body with a Content-Length.")
+                )
+            if _declared_length(request) > settings.BODY_LIMIT:
+                message = _("The body may have %(limit)s bytes at most.")
+                return error_response(
+                    413, "payload_too_large", message % {"limit": settings.BODY_LIMIT}
+                )
         return self.get_response(request)
 
 

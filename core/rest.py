@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.filters import OrderingFilter
@@ -29,23 +29,14 @@ class EnvelopeRenderer(JSONRenderer):
         return super().render(body, accepted_media_type, renderer_context)
 
 
-class PayloadTooLarge(exceptions.APIException):
-    status_code = 413
-    default_code = "payload_too_large"
-    default_detail = "The body is too large."
-
-
-class LimitedJSONParser(JSONParser):
-    """JSON that PostgreSQL can store, of at most BODY_LIMIT bytes, however it was sent."""
+class StorableJSONParser(JSONParser):
+    """JSON that Python can hold and PostgreSQL can store."""
 
     def parse(self, stream, media_type=None, parser_context=None):
-        raw = stream.read(settings.BODY_LIMIT + 1)
-        if len(raw) > settings.BODY_LIMIT:
-            raise PayloadTooLarge
         try:
-            data = super().parse(_Stream(raw), media_type, parser_context)
-            if b"\\ud" in raw.lower():
-                repr_of_text(data).encode()
+            data = super().parse(stream, media_type, parser_context)
+            for text in _texts(data):
+                text.encode()
         except RecursionError:
             raise exceptions.ParseError(_("The JSON is nested too deeply.")) from None
         except UnicodeEncodeError:
@@ -53,24 +44,16 @@ class LimitedJSONParser(JSONParser):
         return data
 
 
-class _Stream:
-    """What codecs' reader needs of a file."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    def read(self, size: int = -1) -> bytes:
-        raw, self._raw = self._raw, b""
-        return raw
-
-
-def repr_of_text(data: Any) -> str:
+def _texts(data: Any) -> Iterator[str]:
     """All text inside, keys included."""
     if isinstance(data, dict):
-        return "".join(str(key) + repr_of_text(value) for key, value in data.items())
+        yield from data
+        data = list(data.values())
     if isinstance(data, list):
-        return "".join(map(repr_of_text, data))
-    return data if isinstance(data, str) else ""
+        for item in data:
+            yield from _texts(item)
+    elif isinstance(data, str):
+        yield data
 
 
 class Pagination(PageNumberPagination):
