@@ -44,3 +44,10 @@ class Unauthenticated(DomainError):
 
     status = 401
     code = "unauthenticated"
+
+
+class Gone(DomainError):
+    """What was asked for existed once and cannot be told any more: 410, OUT_OF_RANGE."""
+
+    status = 410
+    code = "gone"
