@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from catalog.addresses import host, optional_path, path
 from catalog.models import GATEWAY_CLASSES, METHODS, Match, PolicyKind, Protocol
-from catalog.text import choice, line, listing, number
+from catalog.text import choice, given, line, listing, number
 from core.errors import InvalidInput
 
 MAX_HEADERS = 50
@@ -47,8 +47,8 @@ def methods(values: Iterable[str], *, field: str) -> list[str]:
 def backend(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
     """The model's values. `at` names the place in a larger body: "backends.0."."""
     return {
-        "host": host(values["host"], field=f"{at}host"),
-        "port": number(values["port"], field=f"{at}port", low=1, high=65535),
+        "host": host(given(values, "host", at), field=f"{at}host"),
+        "port": number(given(values, "port", at), field=f"{at}port", low=1, high=65535),
         "tls": bool(values.get("tls", False)),
         "weight": number(values.get("weight", 1), field=f"{at}weight", low=1, high=1000),
         "health_check_path": optional_path(
@@ -61,8 +61,8 @@ def route(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
     timeout = values.get("timeout_ms", 15_000)
     return {
         "match": choice(values.get("match", Match.PREFIX), field=f"{at}match", known=Match.values),
-        "path": path(values["path"], field=f"{at}path"),
-        "methods": methods(values["methods"], field=f"{at}methods"),
+        "path": path(given(values, "path", at), field=f"{at}path"),
+        "methods": methods(given(values, "methods", at), field=f"{at}methods"),
         "rewrite": optional_path(values.get("rewrite", ""), field=f"{at}rewrite"),
         "timeout_ms": number(timeout, field=f"{at}timeout_ms", low=1, high=300_000),
         "retries": number(values.get("retries", 0), field=f"{at}retries", low=0, high=5),
@@ -73,7 +73,7 @@ def route(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
 
 
 def policy(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
-    kind = choice(values["kind"], field=f"{at}kind", known=PolicyKind.values)
+    kind = choice(given(values, "kind", at), field=f"{at}kind", known=PolicyKind.values)
     return {"kind": kind, "config": CONFIGS[kind](values.get("config", {}), at=f"{at}config")}
 
 
@@ -148,7 +148,7 @@ def gateway_class(value: str, *, field: str = "gateway_class") -> str:
 def listener(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
     protocol = values.get("protocol", Protocol.HTTP)
     return {
-        "port": number(values["port"], field=f"{at}port", low=1, high=65535),
+        "port": number(given(values, "port", at), field=f"{at}port", low=1, high=65535),
         "protocol": choice(protocol, field=f"{at}protocol", known=Protocol.values),
     }
 

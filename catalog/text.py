@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
@@ -60,6 +60,13 @@ def listing(values: Iterable[Item], *, field: str, limit: int) -> list[Item]:
             field=field,
         )
     return found
+
+
+def given(values: Mapping[str, Any], name: str, at: str = "") -> Any:
+    """A value that has no default."""
+    if values.get(name) is None:
+        raise InvalidInput(_("This field is required."), field=f"{at}{name}")
+    return values[name]
 
 
 def url(value: str, *, field: str) -> str:

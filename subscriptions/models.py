@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -16,26 +16,37 @@ from accounts.models import Organization, TenantQuerySet
 from clusters.models import Cluster
 from publishing.models import ProductPublish, Visibility
 from publishing.states import Status as PublishStatus
-from subscriptions.states import OPEN, Status
+from subscriptions.states import DECIDED, OPEN, Status
+
+CURRENCY = r"^[A-Z]{3}$"  # ISO 4217
 
 
 class PlanQuerySet(TenantQuerySet):
     tenant = "publish__organization"
 
-    def offered_to(self, user: Any) -> PlanQuerySet:
-        """Plans a consumer may subscribe to: of public publishes that are live."""
-        if not user.is_authenticated:
-            return self.none()
+    def public(self) -> PlanQuerySet:
+        """Of live publishes that everybody may find."""
         return self.filter(
             publish__status=PublishStatus.PUBLISHED, publish__visibility=Visibility.PUBLIC
         )
+
+    def offered_to(self, user: Any) -> PlanQuerySet:
+        """Plans a consumer may subscribe to: public ones, and those of the user's own live publishes."""
+        if not user.is_authenticated:
+            return self.none()
+        own = self.filter(
+            publish__status=PublishStatus.PUBLISHED,
+            publish__in=ProductPublish.objects.visible_to(user),
+        )
+        return self.public() | own
 
 
 class Plan(models.Model):
     """What a subscription to one publish costs and allows. Null means unlimited."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    publish = models.ForeignKey(ProductPublish, models.PROTECT, related_name="plans")
+    # Goes with its publish. What must not be deleted is an open subscription: see the migration's trigger.
+    publish = models.ForeignKey(ProductPublish, models.CASCADE, related_name="plans")
     name = models.CharField(_("name"), max_length=80)
     price = models.DecimalField(
         _("price per month"),
@@ -44,7 +55,9 @@ class Plan(models.Model):
         default=0,
         validators=[MinValueValidator(0)],
     )
-    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    currency = models.CharField(
+        _("currency"), max_length=3, default="USD", validators=[RegexValidator(CURRENCY)]
+    )
     quota_per_day = models.PositiveBigIntegerField(
         _("quota per day"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
@@ -67,6 +80,9 @@ class Plan(models.Model):
             ),
             models.CheckConstraint(
                 name="subscriptions_plan_price_not_negative", condition=Q(price__gte=0)
+            ),
+            models.CheckConstraint(
+                name="subscriptions_plan_currency_code", condition=Q(currency__regex=CURRENCY)
             ),
             models.CheckConstraint(
                 name="subscriptions_plan_limits_positive",
@@ -117,8 +133,10 @@ class Subscription(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     application = models.ForeignKey(Application, models.PROTECT, related_name="subscriptions")
-    plan = models.ForeignKey(Plan, models.PROTECT, related_name="subscriptions")
-    publish = models.ForeignKey(ProductPublish, models.PROTECT, related_name="subscriptions")
+    # RESTRICT, not PROTECT: a publish may go with its plans and closed subscriptions all at once.
+    plan = models.ForeignKey(Plan, models.RESTRICT, related_name="subscriptions")
+    # The plan's publish; the database checks that it is.
+    publish = models.ForeignKey(ProductPublish, models.CASCADE, related_name="subscriptions")
     status = models.CharField(
         _("status"), max_length=12, choices=Status, default=Status.PENDING, editable=False
     )
@@ -147,6 +165,12 @@ class Subscription(models.Model):
                 name="subscriptions_subscription_status_known",
                 condition=Q(status__in=Status.values),
             ),
+            models.CheckConstraint(
+                name="subscriptions_subscription_decided_has_time",
+                condition=Q(status=Status.PENDING, decided_at=None)
+                | Q(status__in=DECIDED, decided_at__isnull=False)
+                | Q(status=Status.CANCELLED),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -161,7 +185,7 @@ class Credential(models.Model):
     """An API key, shown once: 256 random bits, so that a prefix and a plain SHA-256 are enough."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="credentials")
+    subscription = models.ForeignKey(Subscription, models.CASCADE, related_name="credentials")
     name = models.CharField(_("name"), max_length=80, default="key")
     prefix = models.CharField(_("prefix"), max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -177,6 +201,13 @@ class Credential(models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        constraints = [
+            models.CheckConstraint(
+                name="subscriptions_credential_revoked_has_version",
+                condition=Q(revoked_at=None, revoked_version=None)
+                | Q(revoked_at__isnull=False, revoked_version__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -216,7 +247,12 @@ class AccessEntry(models.Model):
             )
         ]
         indexes = [
-            models.Index(name="subscriptions_access_cursor", fields=["cluster", "version", "id"])
+            models.Index(name="subscriptions_access_cursor", fields=["cluster", "version", "id"]),
+            models.Index(
+                name="subscriptions_access_buried",
+                fields=["cluster", "deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,9 @@ TRANSITIONS: dict[Status, tuple[Status, ...]] = {
     Status.CANCELLED: (),
 }
 OPEN = (Status.PENDING, Status.ACTIVE, Status.SUSPENDED)
+DECIDED = (Status.ACTIVE, Status.REJECTED, Status.SUSPENDED)
+# Gateways know the keys of these; a suspended one is refused with its own code.
+KNOWN = (Status.ACTIVE, Status.SUSPENDED)
 
 
 def check_move(source: str, target: Status) -> None:

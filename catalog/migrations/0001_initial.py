@@ -9,198 +9,466 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_audit_append_only'),
+        ("accounts", "0002_audit_append_only"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ApiService',
+            name="ApiService",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, verbose_name='name')),
-                ('version', models.CharField(default='1.0', max_length=40, verbose_name='version')),
-                ('description', models.TextField(blank=True, verbose_name='description')),
-                ('base_path', models.CharField(default='/', max_length=200, verbose_name='base path')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_services', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, verbose_name="name")),
+                ("version", models.CharField(default="1.0", max_length=40, verbose_name="version")),
+                ("description", models.TextField(blank=True, verbose_name="description")),
+                (
+                    "base_path",
+                    models.CharField(default="/", max_length=200, verbose_name="base path"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="api_services",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'version', 'id'],
+                "ordering": ["name", "version", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Backend',
+            name="Backend",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=253, verbose_name='host')),
-                ('port', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)], verbose_name='port')),
-                ('tls', models.BooleanField(default=False, verbose_name='TLS')),
-                ('weight', models.PositiveIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)], verbose_name='weight')),
-                ('health_check_path', models.CharField(blank=True, max_length=200, verbose_name='health check path')),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='backends', to='catalog.apiservice')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("host", models.CharField(max_length=253, verbose_name="host")),
+                (
+                    "port",
+                    models.PositiveIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(65535),
+                        ],
+                        verbose_name="port",
+                    ),
+                ),
+                ("tls", models.BooleanField(default=False, verbose_name="TLS")),
+                (
+                    "weight",
+                    models.PositiveIntegerField(
+                        default=1,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(1000),
+                        ],
+                        verbose_name="weight",
+                    ),
+                ),
+                (
+                    "health_check_path",
+                    models.CharField(blank=True, max_length=200, verbose_name="health check path"),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="backends",
+                        to="catalog.apiservice",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['host', 'port', 'id'],
+                "ordering": ["host", "port", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Gateway',
+            name="Gateway",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, verbose_name='name')),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('gateway_class', models.CharField(choices=[('envoy', 'Envoy')], max_length=32, verbose_name='class')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='gateways', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, verbose_name="name")),
+                (
+                    "description",
+                    models.CharField(blank=True, max_length=500, verbose_name="description"),
+                ),
+                (
+                    "gateway_class",
+                    models.CharField(
+                        choices=[("envoy", "Envoy")], max_length=32, verbose_name="class"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="gateways",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Listener',
+            name="Listener",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('port', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)], verbose_name='port')),
-                ('protocol', models.CharField(choices=[('HTTP', 'HTTP')], default='HTTP', max_length=8, verbose_name='protocol')),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='listeners', to='catalog.gateway')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "port",
+                    models.PositiveIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(65535),
+                        ],
+                        verbose_name="port",
+                    ),
+                ),
+                (
+                    "protocol",
+                    models.CharField(
+                        choices=[("HTTP", "HTTP")],
+                        default="HTTP",
+                        max_length=8,
+                        verbose_name="protocol",
+                    ),
+                ),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="listeners",
+                        to="catalog.gateway",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['port'],
+                "ordering": ["port"],
             },
         ),
         migrations.CreateModel(
-            name='Policy',
+            name="Policy",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('headers', 'Header transforms')], max_length=16, verbose_name='kind')),
-                ('config', models.JSONField(default=dict, verbose_name='configuration')),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='policies', to='catalog.apiservice')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("headers", "Header transforms")],
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("config", models.JSONField(default=dict, verbose_name="configuration")),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="policies",
+                        to="catalog.apiservice",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'policies',
-                'ordering': ['kind'],
+                "verbose_name_plural": "policies",
+                "ordering": ["kind"],
             },
         ),
         migrations.CreateModel(
-            name='Product',
+            name="Product",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, verbose_name='name')),
-                ('version', models.CharField(default='1.0', max_length=40, verbose_name='version')),
-                ('description', models.TextField(blank=True, verbose_name='description')),
-                ('categories', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=40), blank=True, default=list, size=None, verbose_name='categories')),
-                ('docs_url', models.URLField(blank=True, max_length=500, verbose_name='documentation')),
-                ('logo_url', models.URLField(blank=True, max_length=500, verbose_name='logo')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='products', to='accounts.organization')),
-                ('services', models.ManyToManyField(blank=True, related_name='products', to='catalog.apiservice', verbose_name='API services')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, verbose_name="name")),
+                ("version", models.CharField(default="1.0", max_length=40, verbose_name="version")),
+                ("description", models.TextField(blank=True, verbose_name="description")),
+                (
+                    "categories",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=40),
+                        blank=True,
+                        default=list,
+                        size=None,
+                        verbose_name="categories",
+                    ),
+                ),
+                (
+                    "docs_url",
+                    models.URLField(blank=True, max_length=500, verbose_name="documentation"),
+                ),
+                ("logo_url", models.URLField(blank=True, max_length=500, verbose_name="logo")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="products",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "services",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="products",
+                        to="catalog.apiservice",
+                        verbose_name="API services",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'version', 'id'],
+                "ordering": ["name", "version", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('match', models.CharField(choices=[('prefix', 'prefix'), ('exact', 'exact')], default='prefix', max_length=8, verbose_name='match')),
-                ('path', models.CharField(default='/', max_length=500, verbose_name='path')),
-                ('methods', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=8), size=None, verbose_name='methods')),
-                ('rewrite', models.CharField(blank=True, max_length=500, verbose_name='rewrite to')),
-                ('timeout_ms', models.PositiveIntegerField(default=15000, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(300000)], verbose_name='timeout (ms)')),
-                ('retries', models.PositiveIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(5)], verbose_name='retries')),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='routes', to='catalog.apiservice')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "match",
+                    models.CharField(
+                        choices=[("prefix", "prefix"), ("exact", "exact")],
+                        default="prefix",
+                        max_length=8,
+                        verbose_name="match",
+                    ),
+                ),
+                ("path", models.CharField(default="/", max_length=500, verbose_name="path")),
+                (
+                    "methods",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=8), size=None, verbose_name="methods"
+                    ),
+                ),
+                (
+                    "rewrite",
+                    models.CharField(blank=True, max_length=500, verbose_name="rewrite to"),
+                ),
+                (
+                    "timeout_ms",
+                    models.PositiveIntegerField(
+                        default=15000,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(300000),
+                        ],
+                        verbose_name="timeout (ms)",
+                    ),
+                ),
+                (
+                    "retries",
+                    models.PositiveIntegerField(
+                        default=0,
+                        validators=[django.core.validators.MaxValueValidator(5)],
+                        verbose_name="retries",
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="routes",
+                        to="catalog.apiservice",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['path', 'match', 'id'],
+                "ordering": ["path", "match", "id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='apiservice',
-            constraint=models.UniqueConstraint(fields=('organization', 'name', 'version'), name='catalog_apiservice_name_version_once', violation_error_message='You already have a service of this name and version.'),
+            model_name="apiservice",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name", "version"),
+                name="catalog_apiservice_name_version_once",
+                violation_error_message="You already have a service of this name and version.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiservice',
-            constraint=models.CheckConstraint(condition=models.Q(('base_path__startswith', '/')), name='catalog_apiservice_base_path_absolute'),
+            model_name="apiservice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("base_path__startswith", "/")),
+                name="catalog_apiservice_base_path_absolute",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='backend',
-            constraint=models.UniqueConstraint(fields=('service', 'host', 'port'), name='catalog_backend_address_once'),
+            model_name="backend",
+            constraint=models.UniqueConstraint(
+                fields=("service", "host", "port"), name="catalog_backend_address_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='backend',
-            constraint=models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='catalog_backend_port_range'),
+            model_name="backend",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("port__range", (1, 65535))), name="catalog_backend_port_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='backend',
-            constraint=models.CheckConstraint(condition=models.Q(('weight__range', (1, 1000))), name='catalog_backend_weight_range'),
+            model_name="backend",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("weight__range", (1, 1000))),
+                name="catalog_backend_weight_range",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gateway',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='catalog_gateway_name_once', violation_error_message='You already have a gateway of this name.'),
+            model_name="gateway",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name"),
+                name="catalog_gateway_name_once",
+                violation_error_message="You already have a gateway of this name.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gateway',
-            constraint=models.CheckConstraint(condition=models.Q(('gateway_class__in', ['envoy'])), name='catalog_gateway_class_known'),
+            model_name="gateway",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("gateway_class__in", ["envoy"])),
+                name="catalog_gateway_class_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listener',
-            constraint=models.UniqueConstraint(fields=('gateway', 'port'), name='catalog_listener_port_once'),
+            model_name="listener",
+            constraint=models.UniqueConstraint(
+                fields=("gateway", "port"), name="catalog_listener_port_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listener',
-            constraint=models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='catalog_listener_port_range'),
+            model_name="listener",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("port__range", (1, 65535))), name="catalog_listener_port_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listener',
-            constraint=models.CheckConstraint(condition=models.Q(('protocol__in', ['HTTP'])), name='catalog_listener_protocol_known'),
+            model_name="listener",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("protocol__in", ["HTTP"])),
+                name="catalog_listener_protocol_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(fields=('service', 'kind'), name='catalog_policy_kind_once'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(
+                fields=("service", "kind"), name="catalog_policy_kind_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['headers'])), name='catalog_policy_kind_known'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("kind__in", ["headers"])), name="catalog_policy_kind_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='product',
-            constraint=models.UniqueConstraint(fields=('organization', 'name', 'version'), name='catalog_product_name_version_once', violation_error_message='You already have a product of this name and version.'),
+            model_name="product",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name", "version"),
+                name="catalog_product_name_version_once",
+                violation_error_message="You already have a product of this name and version.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.UniqueConstraint(fields=('service', 'match', 'path', 'methods'), name='catalog_route_once'),
+            model_name="route",
+            constraint=models.UniqueConstraint(
+                fields=("service", "match", "path", "methods"), name="catalog_route_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('match__in', ['prefix', 'exact'])), name='catalog_route_match_known'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("match__in", ["prefix", "exact"])),
+                name="catalog_route_match_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('path__startswith', '/')), name='catalog_route_path_absolute'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("path__startswith", "/")), name="catalog_route_path_absolute"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('methods__contained_by', ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']), ('methods__len__gt', 0)), name='catalog_route_methods_known'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "methods__contained_by",
+                        ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+                    ),
+                    ("methods__len__gt", 0),
+                ),
+                name="catalog_route_methods_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('rewrite', ''), ('rewrite__startswith', '/'), _connector='OR'), name='catalog_route_rewrite_absolute'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rewrite", ""), ("rewrite__startswith", "/"), _connector="OR"),
+                name="catalog_route_rewrite_absolute",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('timeout_ms__range', (1, 300000))), name='catalog_route_timeout_range'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("timeout_ms__range", (1, 300000))),
+                name="catalog_route_timeout_range",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.CheckConstraint(condition=models.Q(('retries__lte', 5)), name='catalog_route_retries_range'),
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("retries__lte", 5)), name="catalog_route_retries_range"
+            ),
         ),
     ]

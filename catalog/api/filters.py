@@ -1,0 +1,50 @@
+"""What lists can be narrowed to."""
+
+from __future__ import annotations
+
+import uuid
+
+import django_filters
+from django.db.models import QuerySet
+from django.http import Http404
+
+from catalog.models import ApiService, Gateway, Product
+from clusters.models import Cluster
+
+
+class ApiServiceFilter(django_filters.FilterSet):
+    product_id = django_filters.UUIDFilter(field_name="products")
+
+    class Meta:
+        model = ApiService
+        fields = ["name", "version", "base_path"]
+
+
+class ProductFilter(django_filters.FilterSet):
+    category = django_filters.CharFilter(method="in_category")
+    service_id = django_filters.UUIDFilter(field_name="services")
+
+    class Meta:
+        model = Product
+        fields = ["name", "version"]
+
+    def in_category(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(categories__contains=[value])
+
+
+class GatewayFilter(django_filters.FilterSet):
+    cluster_id = django_filters.CharFilter(
+        method="for_cluster", help_text="Only gateways that an agent of this cluster can drive."
+    )
+
+    class Meta:
+        model = Gateway
+        fields = ["name", "gateway_class"]
+
+    def for_cluster(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        """A cluster that is not offered to the asker does not exist."""
+        try:
+            cluster = Cluster.objects.offered_to(self.request.user).get(pk=uuid.UUID(value))
+        except (ValueError, Cluster.DoesNotExist):
+            raise Http404 from None
+        return rows.drivable_on(cluster)

@@ -1,0 +1,213 @@
+"""Shapes on the wire. The rules are the services'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from catalog.models import (
+    GATEWAY_CLASSES,
+    ApiService,
+    Backend,
+    Gateway,
+    Listener,
+    Match,
+    Policy,
+    PolicyKind,
+    Product,
+    Protocol,
+    Route,
+)
+
+# --- Parts of a service ----------------------------------------------------------------------------
+
+
+class RouteSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Route
+        fields = ["id", "match", "path", "methods", "rewrite", "timeout_ms", "retries"]
+        read_only_fields = fields
+
+
+class BackendSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Backend
+        fields = ["id", "host", "port", "tls", "weight", "health_check_path"]
+        read_only_fields = fields
+
+
+class PolicySerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Policy
+        fields = ["id", "kind", "config"]
+        read_only_fields = fields
+
+
+class RouteBody(serializers.Serializer):
+    match = serializers.ChoiceField(Match.choices, default=Match.PREFIX)
+    path = serializers.CharField(max_length=500)
+    methods = serializers.ListField(child=serializers.CharField(max_length=16), allow_empty=False)
+    rewrite = serializers.CharField(max_length=500, allow_blank=True, default="")
+    timeout_ms = serializers.IntegerField(min_value=1, max_value=300_000, default=15_000)
+    retries = serializers.IntegerField(min_value=0, max_value=5, default=0)
+
+
+class BackendBody(serializers.Serializer):
+    host = serializers.CharField(max_length=255)
+    port = serializers.IntegerField(min_value=1, max_value=65535)
+    tls = serializers.BooleanField(default=False)
+    weight = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    health_check_path = serializers.CharField(max_length=200, allow_blank=True, default="")
+
+
+class PolicyBody(serializers.Serializer):
+    kind = serializers.ChoiceField(PolicyKind.choices)
+    config = serializers.DictField(
+        default=dict,
+        help_text='headers: {"request": {name: value}, "response": {name: value}}; values are literal.',
+    )
+
+
+class KeepsId(serializers.Serializer):
+    id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Of the part that this is to become."
+    )
+
+
+class NestedRoute(KeepsId, RouteBody):
+    pass
+
+
+class NestedBackend(KeepsId, BackendBody):
+    pass
+
+
+class NestedPolicy(KeepsId, PolicyBody):
+    pass
+
+
+# --- Services --------------------------------------------------------------------------------------
+
+
+class ApiServiceSerializer(serializers.ModelSerializer):
+    provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
+    routes = RouteSerializer(many=True, read_only=True)
+    backends = BackendSerializer(many=True, read_only=True)
+    policies = PolicySerializer(many=True, read_only=True)
+
+    class Meta:
+        model = ApiService
+        fields = [
+            "id",
+            "provider_tenant_id",
+            "name",
+            "version",
+            "description",
+            "base_path",
+            "routes",
+            "backends",
+            "policies",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class ApiServiceBody(serializers.Serializer):
+    """Parts that are left out stay as they are; parts that are given replace all of their kind."""
+
+    name = serializers.CharField(max_length=120)
+    version = serializers.CharField(max_length=40, default="1.0")
+    description = serializers.CharField(max_length=10_000, allow_blank=True, default="")
+    base_path = serializers.CharField(max_length=200, default="/")
+    routes = NestedRoute(many=True, required=False)
+    backends = NestedBackend(many=True, required=False)
+    policies = NestedPolicy(many=True, required=False)
+
+
+# --- Products --------------------------------------------------------------------------------------
+
+
+class ProductSerializer(serializers.ModelSerializer):
+    provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
+    api_services = serializers.PrimaryKeyRelatedField(source="services", many=True, read_only=True)
+
+    class Meta:
+        model = Product
+        fields = [
+            "id",
+            "provider_tenant_id",
+            "name",
+            "version",
+            "description",
+            "categories",
+            "docs_url",
+            "logo_url",
+            "api_services",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class ProductBody(serializers.Serializer):
+    """`api_services`, as it is read, is another name for `service_ids`. Left out, the services stay."""
+
+    name = serializers.CharField(max_length=120)
+    version = serializers.CharField(max_length=40, default="1.0")
+    description = serializers.CharField(max_length=10_000, allow_blank=True, default="")
+    categories = serializers.ListField(
+        child=serializers.CharField(max_length=40), max_length=10, default=list
+    )
+    docs_url = serializers.CharField(max_length=500, allow_blank=True, default="")
+    logo_url = serializers.CharField(max_length=500, allow_blank=True, default="")
+    service_ids = serializers.ListField(
+        child=serializers.UUIDField(), max_length=100, required=False
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and "api_services" in data:
+            data = {"service_ids": data["api_services"], **data}
+        return super().to_internal_value(data)
+
+
+# --- Gateways --------------------------------------------------------------------------------------
+
+
+class ListenerSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Listener
+        fields = ["id", "port", "protocol"]
+        read_only_fields = fields
+
+
+class GatewaySerializer(serializers.ModelSerializer):
+    provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
+    listeners = ListenerSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Gateway
+        fields = [
+            "id",
+            "provider_tenant_id",
+            "name",
+            "description",
+            "gateway_class",
+            "listeners",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class NestedListener(KeepsId):
+    port = serializers.IntegerField(min_value=1, max_value=65535)
+    protocol = serializers.ChoiceField(Protocol.choices, default=Protocol.HTTP)
+
+
+class GatewayBody(serializers.Serializer):
+    name = serializers.CharField(max_length=120)
+    description = serializers.CharField(max_length=500, allow_blank=True, default="")
+    gateway_class = serializers.ChoiceField(GATEWAY_CLASSES)
+    listeners = NestedListener(many=True, allow_empty=False)

@@ -1,0 +1,29 @@
+from django.urls import path
+
+from catalog.api import views
+
+COLLECTION = {"get": "list", "post": "create"}
+ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
+ONE_OR_PART = ONE | {"patch": "partial_update"}
+
+services = views.ApiServiceViewSet
+urlpatterns = [
+    path("provider/api-services", services.as_view(COLLECTION), name="api-services"),
+    path("provider/api-services/<uuid:pk>", services.as_view(ONE_OR_PART), name="api-service"),
+    path(
+        "provider/api-services/<uuid:pk>/routes",
+        services.as_view({"get": "routes", "post": "add_route"}),
+        name="api-service-routes",
+    ),
+    path(
+        "provider/api-services/<uuid:pk>/backends",
+        services.as_view({"get": "backends", "post": "add_backend"}),
+        name="api-service-backends",
+    ),
+    path("provider/routes/<uuid:pk>", views.RouteViewSet.as_view(ONE), name="route"),
+    path("provider/backends/<uuid:pk>", views.BackendViewSet.as_view(ONE), name="backend"),
+    path("provider/products", views.ProductViewSet.as_view(COLLECTION), name="products"),
+    path("provider/products/<uuid:pk>", views.ProductViewSet.as_view(ONE_OR_PART), name="product"),
+    path("provider/gateways", views.GatewayViewSet.as_view(COLLECTION), name="gateways"),
+    path("provider/gateways/<uuid:pk>", views.GatewayViewSet.as_view(ONE_OR_PART), name="gateway"),
+]

@@ -1,0 +1,249 @@
+"""/api/v1/provider/{api-services,routes,backends,products,gateways}"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.decorators import action
+from rest_framework.filters import SearchFilter
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from accounts import access
+from accounts.models import Kind, Role
+from catalog.api import filters, serializers
+from catalog.models import ApiService, Backend, Gateway, Product, Route
+from catalog.services import apis, backends, gateways, products, routes
+from core.api import VisibleMixin, validated
+
+
+class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
+    """Rows of the providers that the user works for."""
+
+    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
+
+    def creating_in(self) -> Any:
+        """The active organization's id. Whoever may not write is told so before the body is read."""
+        organization = self.request.organization
+        if organization is None:
+            raise Http404
+        return access.organization_for(self.request.user, organization.pk, kind=Kind.PROVIDER).pk
+
+    def writing_to(self, role: Role = Role.MEMBER) -> Any:
+        """The row's id, on the same terms."""
+        row = self.get_object()
+        access.require(self.request.user, _provider_of(row), role)
+        return row.pk
+
+    def answer(self, row: Any, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        return Response(self.get_serializer(fresh).data, status=status)
+
+
+def _provider_of(row: Any) -> Any:
+    return getattr(row, "service", row).organization_id
+
+
+class ApiServiceViewSet(ProviderViewSet):
+    model = ApiService
+    queryset = ApiService.objects.none()
+    serializer_class = serializers.ApiServiceSerializer
+    filterset_class = filters.ApiServiceFilter
+    search_fields = ("name", "description", "base_path")
+    ordering_fields = ("name", "version", "base_path", "created_at", "updated_at")
+
+    def get_queryset(self):
+        return super().get_queryset().prefetch_related("routes", "backends", "policies")
+
+    @extend_schema(
+        request=serializers.ApiServiceBody, responses={201: serializers.ApiServiceSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Define an API in the active organization, with its parts or without."""
+        organization_id = self.creating_in()
+        body = validated(serializers.ApiServiceBody, request)
+        row = apis.create(actor=request.user, organization_id=organization_id, **body)
+        return self.answer(row, status=201)
+
+    @extend_schema(request=serializers.ApiServiceBody, responses=serializers.ApiServiceSerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        """Describe it anew. Parts that are given replace all of their kind; unchanged ones keep their id."""
+        return self._change(request, partial=False)
+
+    @extend_schema(
+        request=serializers.ApiServiceBody(partial=True),
+        responses=serializers.ApiServiceSerializer,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change only what is given."""
+        return self._change(request, partial=True)
+
+    def _change(self, request: Request, *, partial: bool) -> Response:
+        service_id = self.writing_to()
+        body = validated(serializers.ApiServiceBody, request, partial=partial)
+        return self.answer(apis.update(actor=request.user, service_id=service_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """409 `service_in_use` while a product has it."""
+        apis.delete(actor=request.user, service_id=self.writing_to(Role.ADMIN))
+        return Response(status=204)
+
+    @extend_schema(responses=serializers.RouteSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def routes(self, request: Request, pk: str) -> Response:
+        rows = self.get_object().routes.all()
+        return Response(serializers.RouteSerializer(rows, many=True).data)
+
+    @extend_schema(request=serializers.RouteBody, responses={201: serializers.RouteSerializer})
+    @routes.mapping.post
+    def add_route(self, request: Request, pk: str) -> Response:
+        """409 `route_exists` if another route of the service takes one of the methods there."""
+        service_id = self.writing_to()
+        body = validated(serializers.RouteBody, request)
+        row = routes.create(actor=request.user, service_id=service_id, **body)
+        return Response(serializers.RouteSerializer(row).data, status=201)
+
+    @extend_schema(responses=serializers.BackendSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def backends(self, request: Request, pk: str) -> Response:
+        rows = self.get_object().backends.all()
+        return Response(serializers.BackendSerializer(rows, many=True).data)
+
+    @extend_schema(request=serializers.BackendBody, responses={201: serializers.BackendSerializer})
+    @backends.mapping.post
+    def add_backend(self, request: Request, pk: str) -> Response:
+        service_id = self.writing_to()
+        body = validated(serializers.BackendBody, request)
+        row = backends.create(actor=request.user, service_id=service_id, **body)
+        return Response(serializers.BackendSerializer(row).data, status=201)
+
+
+class RouteViewSet(ProviderViewSet):
+    model = Route
+    queryset = Route.objects.none()
+    serializer_class = serializers.RouteSerializer
+
+    def get_queryset(self):
+        return super().get_queryset().select_related("service")
+
+    @extend_schema(request=serializers.RouteBody, responses=serializers.RouteSerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        route_id = self.writing_to()
+        body = validated(serializers.RouteBody, request)
+        return self.answer(routes.update(actor=request.user, route_id=route_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        routes.delete(actor=request.user, route_id=self.writing_to())
+        return Response(status=204)
+
+
+class BackendViewSet(ProviderViewSet):
+    model = Backend
+    queryset = Backend.objects.none()
+    serializer_class = serializers.BackendSerializer
+
+    def get_queryset(self):
+        return super().get_queryset().select_related("service")
+
+    @extend_schema(request=serializers.BackendBody, responses=serializers.BackendSerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        backend_id = self.writing_to()
+        body = validated(serializers.BackendBody, request)
+        return self.answer(backends.update(actor=request.user, backend_id=backend_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        backends.delete(actor=request.user, backend_id=self.writing_to())
+        return Response(status=204)
+
+
+class ProductViewSet(ProviderViewSet):
+    model = Product
+    queryset = Product.objects.none()
+    serializer_class = serializers.ProductSerializer
+    filterset_class = filters.ProductFilter
+    search_fields = ("name", "description")
+    ordering_fields = ("name", "version", "created_at", "updated_at")
+
+    def get_queryset(self):
+        return super().get_queryset().prefetch_related("services")
+
+    @extend_schema(request=serializers.ProductBody, responses={201: serializers.ProductSerializer})
+    def create(self, request: Request) -> Response:
+        """Bundle services of the active organization."""
+        organization_id = self.creating_in()
+        body = validated(serializers.ProductBody, request)
+        row = products.create(actor=request.user, organization_id=organization_id, **body)
+        return self.answer(row, status=201)
+
+    @extend_schema(request=serializers.ProductBody, responses=serializers.ProductSerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        """Describe it anew; without `service_ids` its services stay."""
+        return self._change(request, partial=False)
+
+    @extend_schema(
+        request=serializers.ProductBody(partial=True), responses=serializers.ProductSerializer
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change only what is given."""
+        return self._change(request, partial=True)
+
+    def _change(self, request: Request, *, partial: bool) -> Response:
+        product_id = self.writing_to()
+        body = validated(serializers.ProductBody, request, partial=partial)
+        return self.answer(products.update(actor=request.user, product_id=product_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """409 `product_in_use` while a publish is made of it."""
+        products.delete(actor=request.user, product_id=self.writing_to(Role.ADMIN))
+        return Response(status=204)
+
+
+class GatewayViewSet(ProviderViewSet):
+    model = Gateway
+    queryset = Gateway.objects.none()
+    serializer_class = serializers.GatewaySerializer
+    filterset_class = filters.GatewayFilter
+    search_fields = ("name", "description")
+    ordering_fields = ("name", "gateway_class", "created_at", "updated_at")
+
+    def get_queryset(self):
+        return super().get_queryset().prefetch_related("listeners")
+
+    @extend_schema(request=serializers.GatewayBody, responses={201: serializers.GatewaySerializer})
+    def create(self, request: Request) -> Response:
+        """Describe a gateway template in the active organization."""
+        organization_id = self.creating_in()
+        body = validated(serializers.GatewayBody, request)
+        row = gateways.create(actor=request.user, organization_id=organization_id, **body)
+        return self.answer(row, status=201)
+
+    @extend_schema(request=serializers.GatewayBody, responses=serializers.GatewaySerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        """Describe it anew. Listeners with the same port keep their id."""
+        return self._change(request, partial=False)
+
+    @extend_schema(
+        request=serializers.GatewayBody(partial=True), responses=serializers.GatewaySerializer
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change only what is given."""
+        return self._change(request, partial=True)
+
+    def _change(self, request: Request, *, partial: bool) -> Response:
+        gateway_id = self.writing_to()
+        body = validated(serializers.GatewayBody, request, partial=partial)
+        return self.answer(gateways.update(actor=request.user, gateway_id=gateway_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """409 `gateway_in_use` while a publish goes through it."""
+        gateways.delete(actor=request.user, gateway_id=self.writing_to(Role.ADMIN))
+        return Response(status=204)

@@ -1,0 +1,72 @@
+"""Applications: the consumer's programs."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import access, audit
+from accounts.models import Kind, Role
+from catalog.services.conflicts import refused_by
+from catalog.text import line
+from core.errors import DomainError, InvalidInput
+from subscriptions.models import Application
+from subscriptions.states import OPEN
+
+
+@transaction.atomic
+def create(*, actor: Any, organization_id: UUID, name: str, description: str = "") -> Application:
+    """Register a program of a consumer. Its name is unique in the organization."""
+    consumer = access.organization_for(actor, organization_id, kind=Kind.CONSUMER)
+    application = Application(
+        organization=consumer,
+        name=line(name, field="name", limit=120),
+        description=line(description, field="description", limit=500, required=False),
+    )
+    taken = InvalidInput(
+        _("You already have an application named %(name)s.") % {"name": application.name},
+        field="name",
+        code="duplicate",
+    )
+    with refused_by("subscriptions_application_name_once", taken):
+        application.save()
+    _record(application, actor, "application.create")
+    return application
+
+
+@transaction.atomic
+def delete(*, actor: Any, application_id: UUID) -> None:
+    """Admins only. Refused while it is subscribed to anything, naming what."""
+    application = locked(actor, application_id, Role.ADMIN)
+    rows = application.subscriptions.filter(status__in=OPEN)
+    names = [str(row.publish) for row in rows.select_related("publish__product")]
+    if names:
+        raise DomainError(
+            _("%(application)s is subscribed to %(names)s. Cancel that first.")
+            % {"application": application, "names": ", ".join(names)},
+            code="application_in_use",
+            details={"subscriptions": [str(row.pk) for row in rows]},
+        )
+    _record(application, actor, "application.delete")
+    application.subscriptions.all().delete()
+    application.delete()
+
+
+def locked(actor: Any, application_id: UUID, role: Role = Role.MEMBER) -> Application:
+    rows = Application.objects.visible_to(actor)
+    application = rows.select_for_update(of=("self",)).get(pk=application_id)
+    access.require(actor, application.organization_id, role)
+    return application
+
+
+def _record(application: Application, actor: Any, action: str) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        target=application,
+        organization_id=application.organization_id,
+        after={"name": application.name, "description": application.description},
+    )
