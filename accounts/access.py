@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 
 from accounts.models import Membership, Organization, Role, User
 
@@ -35,9 +36,12 @@ def require(user: Any, organization_id: UUID, role: Role = Role.MEMBER) -> None:
     """
     held = role_in(user, organization_id)
     if held is None:
-        raise PermissionDenied("You are not a member of this organization.")
+        raise PermissionDenied(_("You are not a member of this organization."))
     if RANK[held] < RANK[role]:
-        raise PermissionDenied(f"This needs the role {role.value}; yours is {held.value}.")
+        raise PermissionDenied(
+            _("This needs the role %(needed)s; yours is %(held)s.")
+            % {"needed": role.label, "held": held.label}
+        )
 
 
 def organization_for(
@@ -47,5 +51,8 @@ def organization_for(
     organization = Organization.objects.get(pk=organization_id)
     require(user, organization.pk, role)
     if organization.kind != kind:
-        raise PermissionDenied(f"{organization} is not a {kind} organization.")
+        raise PermissionDenied(
+            _("%(organization)s is of the kind %(kind)s, which cannot own this.")
+            % {"organization": organization, "kind": organization.get_kind_display()}
+        )
     return organization
