@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization, TenantQuerySet
 from catalog.models import Gateway, Match, Product
 from clusters.models import Agent, Cluster
-from publishing.states import OPEN, Kind, Outcome, Progress, Status
+from publishing.states import OPEN, Happening, Kind, Outcome, Progress, Status
 
 
 class Environment(models.TextChoices):
@@ -165,9 +165,9 @@ class Deployment(models.Model):
     publish = models.ForeignKey(ProductPublish, models.CASCADE, related_name="deployments")
     number = models.PositiveIntegerField(_("number"))
     kind = models.CharField(_("kind"), max_length=8, choices=Kind)
-    # None = absent: a withdrawal.
+    # None = absent: a withdrawal. RESTRICT: both go when their publish does, and not before.
     revision = models.ForeignKey(
-        PublishRevision, models.PROTECT, null=True, related_name="deployments"
+        PublishRevision, models.RESTRICT, null=True, related_name="deployments"
     )
     note = models.CharField(_("note"), max_length=500, blank=True)
     generation = models.PositiveBigIntegerField(_("generation"))
@@ -229,7 +229,7 @@ class DeploymentVerdict(models.Model):
     agent = models.ForeignKey(Agent, models.PROTECT, related_name="verdicts")
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome, default=Outcome.PENDING)
     error = models.TextField(_("the gateway's words"), blank=True)
-    # [{method, host, port, path, with_credential, expected, got, body, latency_ms}]
+    # A list of calls: method, host, port, path, with_credential, expected, got, body, latency_ms.
     probe = models.JSONField(_("proof"), default=list, encoder=DjangoJSONEncoder)
     timings = models.JSONField(_("timings (ms)"), default=dict)
     created_at = models.DateTimeField(_("dispatched"), default=timezone.now, editable=False)
@@ -279,9 +279,7 @@ class PublishEvent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     publish = models.ForeignKey(ProductPublish, models.CASCADE, related_name="events")
-    # created, edited, requested, dispatched, applied, refused, published, withdrawn, failed,
-    # superseded, cancelled
-    kind = models.CharField(_("what"), max_length=24)
+    kind = models.CharField(_("what"), max_length=24, choices=Happening)
     deployment = models.ForeignKey(Deployment, models.SET_NULL, null=True, related_name="events")
     agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="+")
     actor = models.ForeignKey(
@@ -294,6 +292,11 @@ class PublishEvent(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="publishing_event_kind_known", condition=Q(kind__in=Happening.values)
+            )
+        ]
         indexes = [
             models.Index(name="publishing_event_timeline", fields=["publish", "-created_at"])
         ]

@@ -45,7 +45,13 @@ class Progress(TextChoices):
 OPEN = (Progress.QUEUED, Progress.DISPATCHED, Progress.APPLYING)
 _ENDS = (Progress.SUCCEEDED, Progress.FAILED, Progress.SUPERSEDED)
 DEPLOYMENT_MOVES: dict[Progress, tuple[Progress, ...]] = {
-    Progress.QUEUED: (Progress.DISPATCHED, Progress.CANCELLED, Progress.SUPERSEDED),
+    # SUCCEEDED at once: a withdrawal that no agent has to carry out.
+    Progress.QUEUED: (
+        Progress.DISPATCHED,
+        Progress.CANCELLED,
+        Progress.SUPERSEDED,
+        Progress.SUCCEEDED,
+    ),
     # Back to QUEUED: every agent of the quorum went stale before it answered.
     Progress.DISPATCHED: (Progress.APPLYING, Progress.QUEUED, *_ENDS),
     Progress.APPLYING: (Progress.QUEUED, *_ENDS),
@@ -65,6 +71,26 @@ class Outcome(TextChoices):
     FAILED = "failed", _("Failed")
     STALE = "stale", _("Lost contact")
     WAIVED = "waived", _("Waived")
+
+
+OUTSTANDING = (Outcome.PENDING, Outcome.APPLYING)
+
+
+class Happening(TextChoices):
+    """What the timeline of a publish tells."""
+
+    CREATED = "created", _("Created")
+    EDITED = "edited", _("Settings changed")
+    REQUESTED = "requested", _("Requested")
+    QUEUED = "queued", _("Waiting for an agent")
+    DISPATCHED = "dispatched", _("Sent to the agents")
+    APPLIED = "applied", _("Proved by an agent")
+    REFUSED = "refused", _("Refused by an agent")
+    PUBLISHED = "published", _("Published")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    FAILED = "failed", _("Failed")
+    SUPERSEDED = "superseded", _("Superseded")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 def check_publish_move(source: str, target: Status) -> None:

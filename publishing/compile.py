@@ -1,0 +1,165 @@
+"""Rows become a bundle: what gateways serve for one publish, as canonical JSON and its SHA-256.
+
+The same rows give the same bytes, in whatever order they come. What does not change a gateway's
+behaviour (the product's name, texts, times) stays out, and so do proto3's defaults: a field added to
+the format later leaves older digests alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from catalog.models import ApiService, Backend, Listener, Policy, PolicyKind, Route
+from publishing.models import AuthMode, ProductPublish
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Every row that decides what a gateway serves for one publish."""
+
+    publish: ProductPublish
+    listeners: Sequence[Listener]
+    services: Sequence[ApiService]
+    routes: Sequence[Route]
+    backends: Sequence[Backend]
+    policies: Sequence[Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    document: str  # canonical JSON of message Bundle
+    digest: str  # hex SHA-256 of its UTF-8 bytes
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        return json.loads(self.document)
+
+
+def definition_of(publish: ProductPublish) -> Definition:
+    """Read the rows: five queries, however many there are."""
+    services = list(publish.product.services.all())
+    return Definition(
+        publish=publish,
+        listeners=list(Listener.objects.filter(gateway=publish.gateway_id)),
+        services=services,
+        routes=list(Route.objects.filter(service__in=services)),
+        backends=list(Backend.objects.filter(service__in=services)),
+        policies=list(Policy.objects.filter(service__in=services)),
+    )
+
+
+def compile_publish(publish: ProductPublish) -> Compiled:
+    """What a publish would send now."""
+    return compile_bundle(definition_of(publish))
+
+
+def compile_bundle(definition: Definition) -> Compiled:
+    """Pure: no query, no clock, no order of the rows in it."""
+    publish = definition.publish
+    bundle = {
+        "schema": SCHEMA,
+        "publish_id": str(publish.pk),
+        "host": publish.hostname_base,
+        "listeners": [
+            {"port": row.port, "protocol": row.protocol}
+            for row in sorted(definition.listeners, key=lambda row: row.port)
+        ],
+        "auth": _auth(publish),
+        "routes": _routes(definition),
+        "upstreams": _upstreams(definition),
+    }
+    document = canonical(_without_defaults(bundle))
+    return Compiled(document, hashlib.sha256(document.encode()).hexdigest())
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def full_path(base_path: str, path: str) -> str:
+    """The service's base path and the route's, joined by whole segments: /a and / make /a."""
+    segments = [*base_path.split("/"), *path.split("/")]
+    return "/" + "/".join(segment for segment in segments if segment)
+
+
+def _auth(publish: ProductPublish) -> dict[str, Any]:
+    if publish.auth_mode != AuthMode.OAUTH2:
+        return {"mode": publish.auth_mode}
+    settings = publish.auth_config
+    return {
+        "mode": publish.auth_mode,
+        "issuer": settings.get("issuer", ""),
+        "audience": settings.get("audience", ""),
+        "scopes": sorted(settings.get("scopes", [])),
+    }
+
+
+def _routes(definition: Definition) -> list[dict[str, Any]]:
+    services = {service.pk: service for service in definition.services}
+    headers = _headers_by_service(definition.policies)
+    rows = [
+        _route(row, services[row.service_id], headers.get(row.service_id, {}))
+        for row in definition.routes
+    ]
+    return sorted(rows, key=lambda row: (row["path"], row["match"], row["methods"], row["id"]))
+
+
+def _route(row: Route, service: ApiService, headers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "match": row.match,
+        "path": full_path(service.base_path, row.path),
+        "methods": sorted(row.methods),
+        "rewrite": row.rewrite,
+        "timeout_ms": row.timeout_ms,
+        "retries": row.retries,
+        "upstream_id": str(service.pk),
+        "set_request_headers": _headers(headers.get("request", {})),
+        "set_response_headers": _headers(headers.get("response", {})),
+    }
+
+
+def _headers_by_service(policies: Iterable[Policy]) -> dict[UUID, dict[str, Any]]:
+    return {row.service_id: row.config for row in policies if row.kind == PolicyKind.HEADERS}
+
+
+def _headers(values: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": values[name]} for name in sorted(values)]
+
+
+def _upstreams(definition: Definition) -> list[dict[str, Any]]:
+    backends: dict[UUID, list[dict[str, Any]]] = {}
+    for row in sorted(definition.backends, key=lambda row: (row.host, row.port, row.pk)):
+        backends.setdefault(row.service_id, []).append(_backend(row))
+    return [
+        {"id": str(row.pk), "name": row.name, "backends": backends.get(row.pk, [])}
+        for row in sorted(definition.services, key=lambda row: row.pk)
+    ]
+
+
+def _backend(row: Backend) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "host": row.host,
+        "port": row.port,
+        "tls": row.tls,
+        "weight": row.weight,
+        "health_check_path": row.health_check_path,
+    }
+
+
+def _without_defaults(value: Any) -> Any:
+    """Drop what proto3 reads anyway when it is missing: 0, "", false and empty lists."""
+    if isinstance(value, dict):
+        kept = {key: _without_defaults(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in ("", 0, [], False)}
+    if isinstance(value, list):
+        return [_without_defaults(item) for item in value]
+    return value

@@ -1,0 +1,13 @@
+"""The only door for writes. What people do is here; what agents report is in `services.agents`."""
+
+from publishing.services.publishes import (
+    MissingReference,
+    cancel,
+    create,
+    delete,
+    publish,
+    update,
+    withdraw,
+)
+
+__all__ = ["MissingReference", "cancel", "create", "delete", "publish", "update", "withdraw"]

@@ -1,0 +1,376 @@
+"""What agentd asks and reports on behalf of agents. Everything it says may be repeated, late or stale."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from clusters.models import Agent, live_agents
+from core.addresses import DENIED_NETWORKS
+from core.errors import DomainError, InvalidInput
+from publishing.models import (
+    AgentPublish,
+    Deployment,
+    DeploymentVerdict,
+    ProductPublish,
+    PublishRevision,
+)
+from publishing.services import deployments
+from publishing.services.timeline import announce, announce_cluster, tell
+from publishing.states import OPEN, OUTSTANDING, Happening, Kind, Outcome, Progress
+
+log = logging.getLogger(__name__)
+
+REPORTED = (Outcome.APPLYING, Outcome.APPLIED, Outcome.FAILED)
+MAX_WORDS = 8000  # of a gateway's error
+MAX_CALLS = 50  # of a probe
+MAX_BIGINT = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A hint that one deployment waits for an agent's verdict."""
+
+    deployment_id: UUID
+    publish_id: UUID
+    generation: int
+
+
+# --- Sending ---------------------------------------------------------------------------------------
+
+
+def dispatch(*, cluster_id: UUID) -> None:
+    """Ask every live agent for its part in the cluster's open deployments. One query when all are asked."""
+    sweep(cluster_ids=[cluster_id])
+
+
+def sweep(*, cluster_ids: Iterable[UUID]) -> None:
+    """Move on what agents that came, went or were revoked have changed. One query when nothing did."""
+    for publish_id in _unsettled(list(cluster_ids)):
+        _advance(publish_id)
+
+
+def pending_commands(*, agent_ids: Iterable[UUID]) -> dict[UUID, list[Command]]:
+    """By agent: the deployments it was asked for and has not answered at all."""
+    rows = DeploymentVerdict.objects.filter(
+        agent__in=list(agent_ids), outcome=Outcome.PENDING, deployment__status__in=OPEN
+    ).order_by("deployment__generation")
+    found: dict[UUID, list[Command]] = {}
+    for agent_id, deployment_id, publish_id, generation in rows.values_list(
+        "agent_id", "deployment_id", "deployment__publish_id", "deployment__generation"
+    ):
+        command = Command(deployment_id, publish_id, generation)
+        found.setdefault(agent_id, []).append(command)
+    return found
+
+
+def _unsettled(cluster_ids: list[UUID]) -> list[UUID]:
+    """Publishes with an open deployment that presence alone can move."""
+    now = timezone.now()
+    asked = DeploymentVerdict.objects.filter(
+        deployment=OuterRef(OuterRef("pk")), agent=OuterRef("pk")
+    ).exclude(outcome=Outcome.STALE)
+    newcomers = Agent.objects.filter(
+        live_agents(now=now), ~Exists(asked), cluster=OuterRef("publish__cluster")
+    )
+    lost = DeploymentVerdict.objects.filter(
+        deployments.absent_agents(now, "agent__") | Q(agent__revoked_at__isnull=False),
+        deployment=OuterRef("pk"),
+        outcome__in=OUTSTANDING,
+    )
+    idle = Q(kind=Kind.WITHDRAW, status=Progress.QUEUED)
+    rows = Deployment.objects.filter(
+        Exists(newcomers) | Exists(lost) | idle,
+        status__in=OPEN,
+        publish__cluster__in=cluster_ids,
+    )
+    return list(rows.order_by("created_at").values_list("publish_id", flat=True))
+
+
+@transaction.atomic
+def _advance(publish_id: UUID) -> None:
+    publish = deployments.locked(ProductPublish.objects.filter(pk=publish_id)).first()
+    deployment = deployments.open_deployment(publish) if publish else None
+    if publish and deployment:
+        deployments.advance(publish, deployment)
+
+
+# --- Reports ---------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def record_result(
+    *,
+    agent_id: UUID,
+    epoch: int,
+    deployment_id: UUID,
+    revision: str,
+    outcome: str,
+    error: str,
+    probe: list[dict[str, Any]],
+    timings: dict[str, Any],
+) -> None:
+    """One agent's word on one deployment. The first final word counts; what no longer matches is moot."""
+    if outcome not in REPORTED:
+        raise InvalidInput(_("Unknown outcome “%s”.") % outcome, field="outcome")
+    publish = deployments.locked(
+        ProductPublish.objects.filter(deployments=deployment_id, cluster__agents=agent_id)
+    ).first()
+    # After the lock: a session that ended while we waited for it has nothing more to say.
+    agent = _session(agent_id, epoch)
+    if publish is None:
+        log.info("Agent %s reports on deployment %s, which is not its own", agent, deployment_id)
+        return
+    deployment = publish.deployments.select_related("revision").get(pk=deployment_id)
+    if revision != (deployment.revision.digest if deployment.revision else ""):
+        log.warning("Agent %s reports another revision of %s", agent, deployment_id)
+        return
+    verdict = _verdict(deployment, agent)
+    if verdict is None or not _accept(verdict, outcome, error, probe, timings):
+        return
+    announce(publish)
+    if deployment.is_open:
+        _weigh(publish, deployment, agent, verdict)
+
+
+def _session(agent_id: UUID, epoch: int) -> Agent:
+    agent = Agent.objects.filter(pk=agent_id, session_epoch=epoch, revoked_at=None).first()
+    if agent is None:
+        raise DomainError(
+            _("This session is over: another one took its place, or the agent was revoked."),
+            code="stale_epoch",
+        )
+    return agent
+
+
+def _verdict(deployment: Deployment, agent: Agent) -> DeploymentVerdict | None:
+    """An agent that took it from the manifest before it was asked is in the quorum too."""
+    if deployment.is_open:
+        return DeploymentVerdict.objects.get_or_create(deployment=deployment, agent=agent)[0]
+    return DeploymentVerdict.objects.filter(deployment=deployment, agent=agent).first()
+
+
+def _accept(
+    verdict: DeploymentVerdict, outcome: str, error: str, probe: Any, timings: dict[str, Any]
+) -> bool:
+    """False for a repeat, or after the final word."""
+    if verdict.outcome not in {*OUTSTANDING, Outcome.STALE} or verdict.outcome == outcome:
+        return False
+    verdict.outcome = outcome
+    verdict.error = _words(error)
+    verdict.probe = _plain(list(probe)[:MAX_CALLS])
+    verdict.timings = _plain(timings)
+    verdict.updated_at = timezone.now()
+    verdict.save(update_fields=["outcome", "error", "probe", "timings", "updated_at"])
+    return True
+
+
+def _weigh(
+    publish: ProductPublish, deployment: Deployment, agent: Agent, verdict: DeploymentVerdict
+) -> None:
+    deployments.reported(publish, deployment)
+    if verdict.outcome == Outcome.FAILED:
+        words = verdict.error or _("the agent gave no reason")
+        tell(publish, Happening.REFUSED, deployment=deployment, agent=agent, note=words)
+        deployments.fail(publish, deployment, agent=agent, error=words)
+    elif verdict.outcome == Outcome.APPLIED:
+        tell(publish, Happening.APPLIED, deployment=deployment, agent=agent)
+        _observed(agent, publish, deployment)
+        others = deployment.verdicts.filter(outcome__in=OUTSTANDING, agent__revoked_at=None)
+        if not others.exists():
+            deployments.advance(publish, deployment)
+
+
+def _observed(agent: Agent, publish: ProductPublish, deployment: Deployment) -> None:
+    """The proof is an observation: pages need not wait for the next report to say where it is live."""
+    digest = deployment.revision.digest if deployment.revision else ""
+    AgentPublish.objects.update_or_create(
+        agent=agent,
+        publish=publish,
+        defaults={"revision": digest, "error": "", "observed_at": timezone.now()},
+    )
+
+
+# --- State -----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def record_state(
+    *,
+    agent_id: UUID,
+    epoch: int,
+    applied_generation: int,
+    settled_generation: int,
+    access_version: int,
+    publishes: list[dict[str, Any]],
+    last_error: str,
+) -> None:
+    """What the agent's gateway serves now, complete: what it does not name, it does not serve."""
+    agent = _session(agent_id, epoch)
+    said = {
+        "applied_generation": _number(applied_generation, "applied_generation"),
+        "settled_generation": _number(settled_generation, "settled_generation"),
+        "access_version": _number(access_version, "access_version"),
+        "last_error": _words(last_error),
+    }
+    moved = {field: value for field, value in said.items() if getattr(agent, field) != value}
+    if moved:
+        rows = Agent.objects.filter(pk=agent_id, session_epoch=epoch, revoked_at=None)
+        if not rows.update(**moved):
+            _session(agent_id, epoch)
+    changed = _record_publishes(agent, publishes)
+    for publish in changed:
+        announce(publish)
+    if moved and not changed:
+        announce_cluster(agent.cluster)
+
+
+def _record_publishes(agent: Agent, publishes: list[dict[str, Any]]) -> list[ProductPublish]:
+    """Write the rows that differ from what is known: none, on most reports."""
+    said = {row["id"]: row for row in map(_reported, publishes) if row}
+    known = {row.publish_id: row for row in AgentPublish.objects.filter(agent=agent)}
+    for gone in known.keys() - said.keys():
+        said[gone] = {"revision": "", "error": "", "warning": ""}
+    differ = {pk: row for pk, row in said.items() if _differs(known.get(pk), row)}
+    if not differ:
+        return []
+    own = ProductPublish.objects.filter(pk__in=list(differ), cluster_id=agent.cluster_id)
+    changed = list(own.select_related("cluster"))
+    now = timezone.now()
+    AgentPublish.objects.bulk_create(
+        [
+            AgentPublish(
+                agent=agent,
+                publish=publish,
+                revision=differ[publish.pk]["revision"],
+                error=differ[publish.pk]["error"],
+                warning=differ[publish.pk]["warning"],
+                observed_at=now,
+            )
+            for publish in changed
+        ],
+        update_conflicts=True,
+        unique_fields=["agent", "publish"],
+        update_fields=["revision", "error", "warning", "observed_at"],
+    )
+    return changed
+
+
+def _reported(row: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        pk = UUID(str(row["id"]))
+    except ValueError:
+        return None
+    return {
+        "id": pk,
+        "revision": _words(row.get("revision", ""))[:64],
+        "error": _words(row.get("error", "")),
+        "warning": _words(row.get("warning", "")),
+    }
+
+
+def _differs(known: AgentPublish | None, said: dict[str, Any]) -> bool:
+    if known is None:
+        return True
+    return (known.revision, known.error, known.warning) != (
+        said["revision"],
+        said["error"],
+        said["warning"],
+    )
+
+
+# --- Reading ---------------------------------------------------------------------------------------
+
+
+def manifest(*, agent: Agent) -> dict[str, Any]:
+    """What the agent's cluster should run, as message Manifest."""
+    # The numbers first: what is read after them is at least as new as they say.
+    cluster = type(agent.cluster).objects.select_related("state").get(pk=agent.cluster_id)
+    agents = Agent.objects.filter(cluster=cluster, revoked_at=None).count()
+    opened = Deployment.objects.filter(publish__cluster=cluster, status__in=OPEN)
+    wanted = _wanted(cluster.pk, opened)
+    return {
+        "generation": cluster.state.desired_generation,
+        "access_version": cluster.state.access_version,
+        "lineage": str(cluster.state.lineage),
+        "cluster_id": str(cluster.pk),
+        "agent_count": max(1, agents),
+        "denied_networks": list(DENIED_NETWORKS),
+        "allowed_networks": list(cluster.allowed_networks),
+        "publishes": wanted,
+        "withdrawals": _withdrawals(opened, besides={row["publish_id"] for row in wanted}),
+    }
+
+
+def bundle(*, agent: Agent, digest: str) -> str:
+    """The canonical JSON behind a digest: of what is wanted or live on the agent's own cluster."""
+    return PublishRevision.objects.values_list("document", flat=True).get(
+        Q(publish__wanted_revision=F("pk")) | Q(publish__live_revision=F("pk")),
+        digest=digest,
+        publish__cluster=agent.cluster_id,
+    )
+
+
+def _wanted(cluster_id: UUID, opened: Any) -> list[dict[str, str]]:
+    waiting = {
+        (publish_id, revision_id): str(pk)
+        for pk, publish_id, revision_id in opened.filter(kind=Kind.PUBLISH).values_list(
+            "pk", "publish_id", "revision_id"
+        )
+    }
+    rows = ProductPublish.objects.filter(cluster=cluster_id, wanted_revision__isnull=False)
+    wanted = rows.order_by("pk").values_list("pk", "wanted_revision_id", "wanted_revision__digest")
+    return [
+        {
+            "publish_id": str(pk),
+            "revision": digest,
+            "deployment_id": waiting.get((pk, revision_id), ""),
+        }
+        for pk, revision_id, digest in wanted
+    ]
+
+
+def _withdrawals(opened: Any, *, besides: set[str]) -> list[dict[str, str]]:
+    """Never both wanted and absent: one that began since the wanted ones were read comes next time."""
+    rows = opened.filter(kind=Kind.WITHDRAW).order_by("publish_id")
+    return [
+        {"publish_id": str(publish_id), "deployment_id": str(pk)}
+        for pk, publish_id in rows.values_list("pk", "publish_id")
+        if str(publish_id) not in besides
+    ]
+
+
+# --- Values that came over the wire ----------------------------------------------------------------
+
+
+def _number(value: int, field: str) -> int:
+    if not 0 <= value <= MAX_BIGINT:
+        raise InvalidInput(_("The number is out of range."), field=field)
+    return value
+
+
+def _words(value: str) -> str:
+    """Text that PostgreSQL can store, of a length that people can read."""
+    return value.replace("\x00", "")[:MAX_WORDS]
+
+
+def _plain(value: Any) -> Any:
+    """The same for JSON: no NUL, no NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return _words(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

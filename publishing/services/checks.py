@@ -1,0 +1,194 @@
+"""What is refused before anything is sent to a cluster, each with its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from catalog.models import ApiService, Gateway
+from clusters.models import Cluster
+from clusters.rules import port_ranges
+from core.addresses import forbidden, literal
+from core.errors import DomainError
+from publishing.compile import Definition
+from publishing.models import AuthMode, ProductPublish
+
+# What the drivers enforce today. Anything else would leave an API open that looks protected.
+ENFORCED = (AuthMode.NONE, AuthMode.API_KEY)
+
+
+def before_publish(publish: ProductPublish, definition: Definition) -> None:
+    """The cheap and most telling refusals first."""
+    _auth_mode(publish)
+    _maintenance(publish.cluster)
+    _offer(publish)
+    drivable(publish.gateway, publish.cluster)
+    _contents(definition)
+    _ports(definition)
+    _backends(definition)
+
+
+def offered(organization_id: UUID) -> Q:
+    """Clusters that are open to this very organization, whatever else its people belong to."""
+    return Q(open_to_all=True) | Q(open_to=organization_id)
+
+
+def drivable(gateway: Gateway, cluster: Cluster) -> None:
+    """An agent must know the gateway's class; a cluster without agents waits for one that does."""
+    agents = cluster.agents.filter(revoked_at=None)
+    if not agents.exists() or Gateway.objects.drivable_on(cluster).filter(pk=gateway.pk).exists():
+        return
+    raise DomainError(
+        _(
+            "No agent of cluster %(cluster)s can drive a gateway of class %(class)s. "
+            "Choose another gateway or cluster."
+        )
+        % {"cluster": cluster.name, "class": gateway.gateway_class},
+        code="gateway_not_drivable",
+        details={"gateway_class": gateway.gateway_class},
+    )
+
+
+def _auth_mode(publish: ProductPublish) -> None:
+    if publish.auth_mode not in ENFORCED:
+        raise DomainError(
+            _(
+                "No gateway enforces %(mode)s yet, so this publish would not be protected. "
+                "Set the auth mode to api-key or none."
+            )
+            % {"mode": publish.get_auth_mode_display()},
+            code="auth_mode_unsupported",
+            details={"auth_mode": publish.auth_mode, "supported": [str(mode) for mode in ENFORCED]},
+        )
+
+
+def _maintenance(cluster: Cluster) -> None:
+    if not cluster.maintained:
+        return
+    until = cluster.maintenance_until
+    words = {
+        "cluster": cluster.name,
+        "reason": cluster.maintenance_reason or _("no reason given"),
+        "until": date_format(timezone.localtime(until), "Y-m-d H:i e") if until else "",
+    }
+    message = (
+        _("Cluster %(cluster)s is in maintenance until %(until)s (%(reason)s). Publish after that.")
+        if until
+        else _(
+            "Cluster %(cluster)s is in maintenance (%(reason)s), without an end yet. "
+            "Publish when its operator ends it."
+        )
+    )
+    raise DomainError(
+        message % words,
+        code="cluster_in_maintenance",
+        details={
+            "reason": cluster.maintenance_reason,
+            "until": until.isoformat() if until else None,
+        },
+    )
+
+
+def _offer(publish: ProductPublish) -> None:
+    """The operator may have closed the cluster since the publish was created."""
+    cluster = publish.cluster
+    if not Cluster.objects.filter(offered(publish.organization_id), pk=cluster.pk).exists():
+        raise DomainError(
+            _("Cluster %(cluster)s is no longer open to your organization. Ask its operator.")
+            % {"cluster": cluster.name},
+            code="cluster_not_offered",
+        )
+
+
+def _contents(definition: Definition) -> None:
+    if not definition.services:
+        raise DomainError(
+            _("The product has no API service. Add one, then publish."), code="no_services"
+        )
+    if not definition.listeners:
+        raise DomainError(
+            _("Gateway %(gateway)s has no listener. Give it a port, then publish.")
+            % {"gateway": definition.publish.gateway.name},
+            code="no_listeners",
+        )
+    bare = _without(definition.services, {row.service_id for row in definition.routes})
+    if bare:
+        raise DomainError(
+            _("%(services)s has no route. Add one, or take the service out of the product.")
+            % {"services": _names(bare)},
+            code="no_routes",
+            details={"services": _ids(bare)},
+        )
+    bare = _without(definition.services, {row.service_id for row in definition.backends})
+    if bare:
+        raise DomainError(
+            _("%(services)s has no backend, so nobody would answer. Add one, then publish.")
+            % {"services": _names(bare)},
+            code="no_backends",
+            details={"services": _ids(bare)},
+        )
+
+
+def _ports(definition: Definition) -> None:
+    cluster = definition.publish.cluster
+    refused = sorted(row.port for row in definition.listeners if not cluster.allows_port(row.port))
+    if refused:
+        allowed = port_ranges(cluster.allowed_ports)
+        raise DomainError(
+            _(
+                "Cluster %(cluster)s does not allow port %(ports)s. It allows %(allowed)s: "
+                "change the gateway's listener."
+            )
+            % {
+                "cluster": cluster.name,
+                "ports": ", ".join(map(str, refused)),
+                "allowed": ", ".join(map(str, allowed)),
+            },
+            code="port_not_allowed",
+            details={"ports": refused, "allowed": allowed},
+        )
+
+
+def _backends(definition: Definition) -> None:
+    """Names are resolved and checked by the agent; what needs no resolving is refused here."""
+    cluster = definition.publish.cluster
+    services = {service.pk: service for service in definition.services}
+    refused = [row for row in definition.backends if _denied(row.host, cluster.allowed_networks)]
+    if refused:
+        row = refused[0]
+        raise DomainError(
+            _(
+                "%(service)s sends calls to %(backend)s, which cluster %(cluster)s does not allow: "
+                "loopback, link-local and metadata addresses need its operator's permission."
+            )
+            % {
+                "service": services[row.service_id],
+                "backend": row,
+                "cluster": cluster.name,
+            },
+            code="backend_forbidden",
+            details={"backends": [str(row) for row in refused]},
+        )
+
+
+def _denied(host: str, allowed_networks: list[str]) -> bool:
+    address = literal(host)
+    return address is not None and forbidden(address, allowed_networks)
+
+
+def _without(services: Collection[ApiService], having: set[UUID]) -> list[ApiService]:
+    return sorted((row for row in services if row.pk not in having), key=lambda row: row.name)
+
+
+def _names(services: list[ApiService]) -> str:
+    return ", ".join(map(str, services))
+
+
+def _ids(services: list[ApiService]) -> list[dict[str, Any]]:
+    return [{"id": str(service.pk), "name": service.name} for service in services]

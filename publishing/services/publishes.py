@@ -1,0 +1,349 @@
+"""What people do with a publish: create, change and delete it; publish, withdraw, cancel."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+from uuid import UUID
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts import access
+from accounts.models import Kind as OrganizationKind
+from accounts.models import Role
+from catalog.models import Gateway, Product
+from clusters.models import Cluster
+from core.errors import DomainError, InvalidTransition
+from publishing import rules
+from publishing.compile import Compiled, compile_bundle, definition_of
+from publishing.models import Deployment, ProductPublish, PublishRevision
+from publishing.rules import Settings
+from publishing.services import checks, claims, deployments
+from publishing.services.timeline import announce, record, tell
+from publishing.states import EDITABLE, Happening, Kind, Progress, Status, check_publish_move
+
+MAX_NOTE = 500
+# Of a subscription. Its own context lies above this one; the database refuses the deletion as well.
+OPEN_SUBSCRIPTION = ("pending", "active", "suspended")
+
+
+class MissingReference(DomainError, ObjectDoesNotExist):
+    """An id in a request that names nothing the user may see or use: 404, with the field."""
+
+    status = 404
+
+
+# --- Definition ------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create(
+    *,
+    actor: Any,
+    organization_id: UUID,
+    product_id: UUID,
+    cluster_id: UUID,
+    gateway_id: UUID,
+    **settings: Unpack[Settings],
+) -> ProductPublish:
+    """Prepare a product for a cluster: a DRAFT, of which no gateway hears yet."""
+    provider = access.organization_for(actor, organization_id, kind=OrganizationKind.PROVIDER)
+    publish = ProductPublish(
+        organization=provider,
+        product=_product(actor, provider.pk, product_id),
+        cluster=_cluster(actor, provider.pk, cluster_id),
+        gateway=_gateway(actor, provider.pk, gateway_id),
+        created_by=actor,
+        **rules.clean(settings),
+    )
+    checks.drivable(publish.gateway, publish.cluster)
+    _refuse_second(publish)
+    publish.save(force_insert=True)
+    tell(publish, Happening.CREATED, actor=actor)
+    record(publish, actor, "publish.create", after=describe(publish))
+    return publish
+
+
+@transaction.atomic
+def update(
+    *,
+    actor: Any,
+    publish_id: UUID,
+    cluster_id: UUID,
+    gateway_id: UUID,
+    **settings: Unpack[Settings],
+) -> ProductPublish:
+    """Change where and how it will be published: in DRAFT or WITHDRAWN, with nothing under way."""
+    publish = _workable(actor, publish_id)
+    _require_at_rest(publish, _("change its settings"))
+    before = describe(publish)
+    if cluster_id != publish.cluster_id:
+        _require_movable(publish)
+        publish.cluster = _cluster(actor, publish.organization_id, cluster_id)
+    if gateway_id != publish.gateway_id:
+        publish.gateway = _gateway(actor, publish.organization_id, gateway_id)
+    for field, value in rules.clean(settings).items():
+        setattr(publish, field, value)
+    after = describe(publish)
+    if after == before:
+        return publish
+    checks.drivable(publish.gateway, publish.cluster)
+    _refuse_second(publish)
+    publish.save()
+    tell(publish, Happening.EDITED, actor=actor)
+    changed = [field for field in after if after[field] != before[field]]
+    record(
+        publish,
+        actor,
+        "publish.update",
+        before={field: before[field] for field in changed},
+        after={field: after[field] for field in changed},
+    )
+    return publish
+
+
+@transaction.atomic
+def delete(*, actor: Any, publish_id: UUID) -> None:
+    """Admins only, in DRAFT or WITHDRAWN, and never from under an open subscription."""
+    publish = _workable(actor, publish_id, Role.ADMIN)
+    _require_at_rest(publish, _("delete it"))
+    count = publish.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
+    if count:
+        raise DomainError(
+            _(
+                "This publish is %(status)s, but %(count)d subscriptions to it are open. "
+                "They must be cancelled before it can be deleted."
+            )
+            % {"status": publish.status, "count": count},
+            code="subscriptions_open",
+            details={"status": publish.status, "subscriptions": count},
+        )
+    record(publish, actor, "publish.delete", before=describe(publish))
+    announce(publish)
+    publish.delete()
+
+
+# --- Deployments -----------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
+    """Send the product, as it is defined now, to the cluster's gateways."""
+    note = _note(note, field="note")
+    row = _workable(actor, publish_id)
+    check_publish_move(row.status, Status.PUBLISHED)
+    deployments.hold_cluster(row.cluster_id)
+    definition = definition_of(row)
+    checks.before_publish(row, definition)
+    _refuse_second(row)
+    compiled = compile_bundle(definition)
+    _refuse_repeat(row, compiled)
+    claims.check(row, compiled.bundle, actor=actor)
+    revision = _revision(row, compiled, actor)
+    deployment = deployments.request(row, Kind.PUBLISH, revision, actor=actor, note=note)
+    _record_request(deployment, actor)
+    return deployment
+
+
+@transaction.atomic
+def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
+    """Take the publish off the gateways. Subscriptions and keys stay; maintenance never blocks it."""
+    reason = _note(reason, field="reason")
+    row = _workable(actor, publish_id)
+    if row.status != Status.PUBLISHED:
+        raise InvalidTransition(
+            _("This publish is %(status)s; only a PUBLISHED one can be withdrawn.")
+            % {"status": row.status},
+            details={"status": row.status},
+        )
+    deployment = deployments.request(row, Kind.WITHDRAW, None, actor=actor, note=reason)
+    _record_request(deployment, actor)
+    return deployment
+
+
+@transaction.atomic
+def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
+    """Only while no agent has heard of it; what was live stays wanted."""
+    found = Deployment.objects.visible_to(actor).get(pk=deployment_id)
+    row = _workable(actor, found.publish_id)
+    deployment = row.deployments.select_related("revision").get(pk=deployment_id)
+    if deployment.status != Progress.QUEUED:
+        raise InvalidTransition(
+            _("Deployment #%(number)d is %(status)s; only a QUEUED one can be cancelled.")
+            % {"number": deployment.number, "status": deployment.status},
+            details={"status": deployment.status},
+        )
+    deployments.cancel(row, deployment, actor=actor)
+    record(row, actor, "deployment.cancel", before={"number": deployment.number})
+    return deployment
+
+
+def describe(publish: ProductPublish) -> dict[str, Any]:
+    """For the audit trail."""
+    return {
+        "product": str(publish.product),
+        "cluster": publish.cluster.name,
+        "gateway": publish.gateway.name,
+        "environment": publish.environment,
+        "hostname_base": publish.hostname_base,
+        "auth_mode": publish.auth_mode,
+        "auth_config": publish.auth_config,
+        "visibility": publish.visibility,
+        "approval_required": publish.approval_required,
+        "status": publish.status,
+    }
+
+
+# --- Lookups ---------------------------------------------------------------------------------------
+
+
+def _workable(actor: Any, publish_id: UUID, role: Role = Role.MEMBER) -> ProductPublish:
+    row = deployments.locked(ProductPublish.objects.visible_to(actor)).get(pk=publish_id)
+    access.require(actor, row.organization_id, role)
+    return row
+
+
+def _product(actor: Any, organization_id: UUID, product_id: UUID) -> Product:
+    rows = Product.objects.visible_to(actor).filter(organization=organization_id)
+    return _referenced(rows, product_id, "product_id", _("There is no such product of yours."))
+
+
+def _gateway(actor: Any, organization_id: UUID, gateway_id: UUID) -> Gateway:
+    rows = Gateway.objects.visible_to(actor).filter(organization=organization_id)
+    return _referenced(rows, gateway_id, "gateway_id", _("There is no such gateway of yours."))
+
+
+def _cluster(actor: Any, organization_id: UUID, cluster_id: UUID) -> Cluster:
+    rows = Cluster.objects.offered_to(actor).filter(checks.offered(organization_id)).distinct()
+    missing = _("There is no such cluster, or it is not open to you.")
+    return _referenced(rows, cluster_id, "cluster_id", missing)
+
+
+def _referenced(rows: models.QuerySet, pk: UUID, field: str, missing: str) -> Any:
+    row = rows.filter(pk=pk).first()
+    if row is None:
+        code = f"{field.removesuffix('_id')}_not_found"
+        raise MissingReference(missing, code=code, details={field: [missing]})
+    return row
+
+
+# --- Refusals --------------------------------------------------------------------------------------
+
+
+def _require_at_rest(publish: ProductPublish, wish: str) -> None:
+    if publish.status not in EDITABLE:
+        raise InvalidTransition(
+            _("This publish is %(status)s. Withdraw it first to %(wish)s.")
+            % {"status": publish.status, "wish": wish},
+            details={"status": publish.status},
+        )
+    deployment = deployments.open_deployment(publish)
+    if deployment is not None:
+        raise DomainError(
+            _(
+                "This publish is %(status)s, but its deployment #%(number)d is %(progress)s. "
+                "Wait for it, or cancel it while it is queued, to %(wish)s."
+            )
+            % {
+                "status": publish.status,
+                "number": deployment.number,
+                "progress": deployment.status,
+                "wish": wish,
+            },
+            code="deployment_under_way",
+            details={"status": publish.status, "deployment_id": str(deployment.pk)},
+        )
+
+
+def _require_movable(publish: ProductPublish) -> None:
+    """Plans and keys are known to the gateways of one cluster."""
+    if publish.plans.exists():
+        raise DomainError(
+            _(
+                "This publish has plans, and their keys belong to cluster %(cluster)s. "
+                "Create another publish for the other cluster."
+            )
+            % {"cluster": publish.cluster.name},
+            code="cluster_fixed",
+        )
+
+
+def _refuse_second(publish: ProductPublish) -> None:
+    """One publish per target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
+    if publish.status == Status.PUBLISHED:
+        return
+    deployments.hold_cluster(publish.cluster_id)
+    other = (
+        ProductPublish.objects.filter(
+            Q(status__in=[Status.DRAFT, Status.PUBLISHED]) | Q(wanted_revision__isnull=False),
+            product=publish.product_id,
+            environment=publish.environment,
+            cluster=publish.cluster_id,
+            gateway=publish.gateway_id,
+        )
+        .exclude(pk=publish.pk)
+        .first()
+    )
+    if other is not None:
+        raise DomainError(
+            _(
+                "%(product)s already has a publish for %(environment)s on cluster %(cluster)s with "
+                "this gateway; it is %(status)s. Use that one."
+            )
+            % {
+                "product": publish.product,
+                "environment": publish.environment,
+                "cluster": publish.cluster.name,
+                "status": other.status,
+            },
+            code="publish_exists",
+            details={"publish_id": str(other.pk), "status": other.status},
+        )
+
+
+def _refuse_repeat(publish: ProductPublish, compiled: Compiled) -> None:
+    """Live and wanted: while something else is on its way, going back is a change."""
+    live = publish.live_revision
+    if live and live.digest == compiled.digest and publish.wanted_revision_id == live.pk:
+        raise DomainError(
+            _("This is what the gateways serve already (r%(number)d). Change something first.")
+            % {"number": live.number},
+            code="nothing_to_publish",
+            details={"revision": live.digest},
+        )
+
+
+def _revision(publish: ProductPublish, compiled: Compiled, actor: Any) -> PublishRevision:
+    """The same bytes are the same revision, also when they come back."""
+    known = publish.revisions.filter(digest=compiled.digest).first()
+    if known is not None:
+        return known
+    last = publish.revisions.order_by("-number").values_list("number", flat=True).first()
+    return PublishRevision.objects.create(
+        publish=publish,
+        number=(last or 0) + 1,
+        digest=compiled.digest,
+        document=compiled.document,
+        created_by=actor,
+    )
+
+
+def _note(value: str, *, field: str) -> str:
+    return rules.note(value, field=field, limit=MAX_NOTE)
+
+
+def _record_request(deployment: Deployment, actor: Any) -> None:
+    revision = deployment.revision
+    record(
+        deployment.publish,
+        actor,
+        f"publish.{deployment.kind}",
+        after={
+            "deployment": str(deployment.pk),
+            "number": deployment.number,
+            "revision": revision.digest if revision else None,
+            "note": deployment.note,
+        },
+    )

@@ -1,0 +1,43 @@
+"""What is told of a publish: its timeline, the audit trail, and the pages that show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts import audit
+from clusters.models import Agent
+from clusters.services.clusters import announce as announce_cluster
+from core import notify
+from publishing.models import Deployment, ProductPublish, PublishEvent
+from publishing.states import Happening
+
+
+def tell(
+    publish: ProductPublish,
+    kind: Happening,
+    *,
+    actor: Any = None,
+    deployment: Deployment | None = None,
+    agent: Agent | None = None,
+    note: str = "",
+) -> None:
+    PublishEvent.objects.create(
+        publish=publish, kind=kind, actor=actor, deployment=deployment, agent=agent, note=note
+    )
+    announce(publish)
+
+
+def announce(publish: ProductPublish) -> None:
+    """Pages that show the publish, its cluster or the list of clusters look again after the commit."""
+    notify.on_commit(f"publish.{publish.pk}")
+    announce_cluster(publish.cluster)
+
+
+def record(publish: ProductPublish, actor: Any, action: str, **change: Any) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        target=publish,
+        organization_id=publish.organization_id,
+        **change,
+    )
