@@ -10,10 +10,8 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from clusters.models import Agent
-from publishing.models import Deployment
 from publishing.services import agents as publishing
 from publishing.services.agents import Command
-from publishing.states import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,7 @@ def survey(*, agent_ids: Collection[UUID], cluster_ids: Collection[UUID]) -> Sur
     for agent_id in publishing.pending_commands(agent_ids=agent_ids):
         if agent_id in found:
             restless.add(found[agent_id].cluster_id)
-    queued = Deployment.objects.filter(
-        status=Progress.QUEUED, publish__cluster__in=cluster_ids
-    ).values_list("publish__cluster_id", flat=True)
-    return Survey(found, restless | set(queued))
+    return Survey(found, restless)
 
 
 def standings(agent_ids: Collection[UUID]) -> dict[UUID, Standing]:

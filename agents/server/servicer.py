@@ -195,6 +195,7 @@ class AgentServicer:
             )
         except (DomainError, ObjectDoesNotExist) as error:
             log.info("Agent %s: %s dropped: %s", stream.agent_id, service.__name__, error)
+            self._hub.poke(stream.watch.cluster_id)  # the session may be over: then it is cut
             return False
         return True
 

@@ -47,11 +47,13 @@ def register_agent(
     _prove(public_key, signature, token)
     try:
         with transaction.atomic():
+            # Racers with one token queue here, so that twins with one key see each other.
+            RegistrationToken.objects.select_for_update().get(pk=row.pk)
             return _same_agent(row, public_key, version, classes) or _join(
                 row, name=name, public_key=public_key, version=version, gateway_classes=classes
             )
     except IntegrityError:
-        # A racer joined between our look and our insert: all of ours is rolled back, so look again.
+        # A racer with another token was first: all of ours is rolled back, so look again.
         with transaction.atomic():
             agent = _same_agent(row, public_key, version, classes)
             if agent is None:
@@ -126,11 +128,7 @@ def _same_agent(
 
 def _join(row: RegistrationToken, *, name: str, public_key: bytes, **about: object) -> Agent:
     if not _consume(row):
-        # The racer that spent it may have been this very key, on a retry.
-        agent = Agent.objects.select_related("cluster").filter(
-            cluster=row.cluster_id, public_key=public_key, revoked_at=None
-        )
-        return agent.first() or _refuse(row)
+        raise _spent(row)
     taken = Agent.objects.filter(revoked_at=None)
     if (
         taken.filter(cluster=row.cluster_id, name=name).exists()
@@ -158,7 +156,7 @@ def _consume(row: RegistrationToken) -> bool:
     return usable.update(use_count=F("use_count") + 1, last_used_at=now) == 1
 
 
-def _refuse(row: RegistrationToken) -> Agent:
+def _spent(row: RegistrationToken) -> Unauthenticated:
     row.refresh_from_db()
     if row.revoked_at is not None:
         code, why = "token_revoked", _("This registration token was revoked.")
@@ -167,7 +165,7 @@ def _refuse(row: RegistrationToken) -> Agent:
     else:
         code, why = "token_expired", _("This registration token has expired.")
     fix = _("Create a new one on the cluster's page.")
-    raise Unauthenticated(f"{why} {fix}", code=code)
+    return Unauthenticated(f"{why} {fix}", code=code)
 
 
 def _conflict(row: RegistrationToken, name: str, public_key: bytes) -> DomainError:

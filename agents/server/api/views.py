@@ -59,7 +59,7 @@ class Access(AgentView):
 
 
 def _document(request: Request, body: bytes) -> HttpResponse:
-    inner: HttpRequest = request._request  # noqa: SLF001 - Django's own handling of If-None-Match
+    inner: HttpRequest = request._request
     tag = f'"{hashlib.sha256(body).hexdigest()}"'
     response = HttpResponse(body, content_type="application/json", headers={"ETag": tag})
     return get_conditional_response(inner, etag=tag, response=response) or response

@@ -16,12 +16,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection
 
 from agents.server.options import Options, Timings
 from agents.server.server import AgentServer
 from agents.wire import agent_pb2 as pb
 from agents.wire import agent_pb2_grpc
-from clusters.models import Agent, Cluster
+from clusters.models import Agent, Cluster, ClusterState
+from tests.factories.accounts import OrganizationFactory
 
 FAST = Timings(hello=1.0, write=1.0, sweep=0.3, flush=0.2, repeat=0.2, drain=0.2, wake_retry=0.5)
 PATIENCE = 10.0
@@ -183,9 +185,7 @@ class Remote:
             **claims,
         )
         wire.send(
-            connect_request=pb.ConnectRequest(
-                jwt=token, version="0.1.0", gateway_classes=["envoy"]
-            )
+            connect_request=pb.ConnectRequest(jwt=token, version="0.1.0", gateway_classes=["envoy"])
         )
         return wire
 
@@ -197,8 +197,44 @@ class Remote:
         return Agent.objects.get(pk=self.agent_id)
 
 
+TRUNCATE_TRIGGERS = """
+SELECT quote_ident(c.relname), quote_ident(t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgtype & 32 > 0
+"""
+
+
+def _switch_truncate_triggers(word: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(TRUNCATE_TRIGGERS)
+        for table, trigger in cursor.fetchall():
+            cursor.execute(f"ALTER TABLE {table} {word} TRIGGER {trigger}")
+
+
 @pytest.fixture
-def start_agentd(transactional_db: None) -> Iterator[Callable[..., Agentd]]:
+def _triggers_back(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    yield
+    with django_db_blocker.unblock():
+        _switch_truncate_triggers("ENABLE")
+
+
+@pytest.fixture
+def committed_db(_triggers_back: None, transactional_db: None) -> Iterator[None]:
+    """Transactions really commit, so that other threads see them; afterwards all tables are emptied.
+
+    Emptying is what the append-only tables refuse, so their triggers look away for that moment.
+    """
+    yield
+    _switch_truncate_triggers("DISABLE")
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    request.getfixturevalue("db" if "agentd" not in request.fixturenames else "committed_db")
+    return make_cluster()
+
+
+@pytest.fixture
+def start_agentd(committed_db: None) -> Iterator[Callable[..., Agentd]]:
     """Start servers; the database is emptied only when all of them are gone."""
     running: list[Agentd] = []
 
@@ -231,6 +267,14 @@ def stub(channel: grpc.Channel) -> agent_pb2_grpc.AgentServiceStub:
 @pytest.fixture
 def remote(channel: grpc.Channel, cluster: Cluster) -> Remote:
     return make_remote(channel, cluster)
+
+
+def make_cluster(name: str = "seoul-1") -> Cluster:
+    cluster = Cluster.objects.create(
+        organization=OrganizationFactory(operator=True), name=name, region="ap-northeast-2"
+    )
+    ClusterState.objects.create(cluster=cluster)
+    return cluster
 
 
 def dial(agentd: Agentd) -> grpc.Channel:

@@ -1,0 +1,449 @@
+"""clusters.services.agents: joining, sessions, heartbeats, revocation."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import IntegrityError, connection, connections, transaction
+from django.utils import timezone
+
+from accounts.models import AuditEvent, Role
+from clusters.models import Agent, Cluster, RegistrationToken
+from clusters.services import agents
+from clusters.services.agents import AgentRevoked
+from core import secrets
+from core.errors import DomainError, InvalidInput, Unauthenticated
+from tests.agents.server.conftest import Key, make_cluster
+from tests.factories.accounts import UserFactory
+
+
+def make_token(cluster: Cluster, **fields: Any) -> str:
+    minted = secrets.mint("igr")
+    values = {"expires_at": timezone.now() + timedelta(hours=1)}
+    RegistrationToken.objects.create(
+        cluster=cluster, prefix=minted.prefix, digest=minted.digest, **values | fields
+    )
+    return minted.text
+
+
+def register(token: str, key: Key | None = None, **fields: Any) -> Agent:
+    request = (key or Key()).request(token)
+    values = {
+        name: getattr(request, name)
+        for name in ("token", "name", "public_key", "signature", "version", "gateway_classes")
+    }
+    return agents.register_agent(**values | fields)
+
+
+def open_session(agent: Agent, **fields: Any) -> agents.Session:
+    values = {"version": "0.1.0", "gateway_classes": ["envoy"], "owner": "here/1"}
+    return agents.open_session(agent_id=agent.pk, **values | fields)
+
+
+# --- Joining -----------------------------------------------------------------------------------
+
+
+def test_a_token_and_a_key_make_an_agent_and_an_audit_row(cluster):
+    token = make_token(cluster)
+
+    agent = register(token, name="edge-1")
+
+    assert (agent.cluster, agent.name, agent.gateway_classes) == (cluster, "edge-1", ["envoy"])
+    assert RegistrationToken.objects.get().use_count == 1
+    event = AuditEvent.objects.get(action="agent.register")
+    assert event.organization_id == cluster.organization_id
+    assert event.object_id == str(agent.pk)
+    assert token not in str(event.after)
+    assert secrets.digest(token) not in str(event.after)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"expires_at": timezone.now() - timedelta(seconds=1)}, "token_expired"),
+        ({"use_count": 1}, "token_used"),
+        ({"revoked_at": timezone.now()}, "token_revoked"),
+    ],
+)
+def test_a_token_that_is_no_longer_good_says_why(cluster, fields, code):
+    token = make_token(cluster, **fields)
+
+    with pytest.raises(Unauthenticated) as refused:
+        register(token)
+
+    assert refused.value.code == code
+    assert token not in str(refused.value)
+    assert not Agent.objects.exists()
+
+
+def wrong_secret(token: str) -> str:
+    return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        wrong_secret,
+        str.upper,
+        lambda token: "",
+        lambda token: "igr",
+        lambda token: "igr__",
+        lambda token: token + "_more",
+        lambda token: token.replace("igr", "imp"),
+        lambda token: token + "\x00",
+        lambda token: token + "é",
+        lambda token: token * 100,
+        lambda token: "igr_0123456789_" + "0" * 64,
+    ],
+)
+def test_an_unknown_token_is_refused(cluster, spoil):
+    with pytest.raises(Unauthenticated) as refused:
+        register(spoil(make_token(cluster)))
+
+    assert refused.value.code == "token_unknown"
+
+
+def test_a_key_that_the_sender_does_not_hold_is_refused(cluster):
+    token, victim = make_token(cluster), Key()
+
+    with pytest.raises(Unauthenticated) as refused:
+        register(token, public_key=victim.public)
+
+    assert refused.value.code == "signature_invalid"
+    assert RegistrationToken.objects.get().use_count == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"public_key": b""}, "public_key"),
+        ({"public_key": bytes(31)}, "public_key"),
+        ({"name": "Foo_Bar"}, "name"),
+        ({"name": "a" * 64}, "name"),
+        ({"name": ""}, "name"),
+        ({"version": "v" * 41}, "version"),
+        ({"version": "a\x00b"}, "version"),
+        ({"gateway_classes": ["Envoy!"]}, "gateway_classes"),
+        ({"gateway_classes": ["x" * 33]}, "gateway_classes"),
+        ({"gateway_classes": [f"c{number}" for number in range(17)]}, "gateway_classes"),
+    ],
+)
+def test_a_wrong_value_is_named_and_spends_no_token(cluster, fields, field):
+    with pytest.raises(InvalidInput) as refused:
+        register(make_token(cluster), **fields)
+
+    assert refused.value.field == field
+    assert RegistrationToken.objects.get().use_count == 0
+
+
+def test_a_signature_of_any_length_is_only_wrong(cluster):
+    for signature in (b"", b"x", bytes(64), bytes(1000)):
+        with pytest.raises(Unauthenticated):
+            register(make_token(cluster), signature=signature)
+
+
+def test_the_same_key_again_is_the_same_agent_even_with_a_spent_token(cluster):
+    key, token = Key(), make_token(cluster)
+    first = register(token, key)
+
+    again = register(token, key, version="0.2.0")
+
+    assert again == first
+    assert again.version == "0.2.0"
+    assert Agent.objects.count() == 1
+    assert AuditEvent.objects.filter(action="agent.register").count() == 1
+
+
+def test_a_revoked_key_needs_a_new_token(cluster):
+    key, token = Key(), make_token(cluster)
+    first = register(token, key)
+    Agent.objects.update(revoked_at=timezone.now())
+
+    with pytest.raises(Unauthenticated) as refused:
+        register(token, key)
+
+    assert refused.value.code == "token_used"
+    assert register(make_token(cluster), key) != first
+
+
+def test_a_name_of_another_key_is_taken_and_spends_no_token(cluster):
+    register(make_token(cluster))
+    token = make_token(cluster)
+
+    with pytest.raises(DomainError) as refused:
+        register(token)
+
+    assert refused.value.code == "name_taken"
+    assert "--name" in str(refused.value)
+    assert register(token, name="agent-2").name == "agent-2"
+
+
+def test_the_same_name_is_free_in_another_cluster_and_after_a_revocation(cluster):
+    register(make_token(cluster))
+    register(make_token(make_cluster("busan-1")))
+    Agent.objects.filter(cluster=cluster).update(revoked_at=timezone.now())
+
+    register(make_token(cluster))
+
+    assert Agent.objects.filter(name="agent-1").count() == 3
+
+
+def test_a_key_of_another_cluster_is_refused_without_naming_it(cluster):
+    key, other = Key(), make_cluster("secret-name")
+    register(make_token(other), key)
+
+    with pytest.raises(DomainError) as refused:
+        register(make_token(cluster), key)
+
+    assert refused.value.code == "key_taken"
+    assert "secret-name" not in str(refused.value)
+
+
+def test_the_database_refuses_a_second_agent_of_one_key(cluster):
+    key = Key()
+    register(make_token(cluster), key)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Agent.objects.create(cluster=cluster, name="other", public_key=key.public)
+
+
+def race(count: int, attempt: Any) -> list[str]:
+    """The outcomes of `attempt(number)` in as many threads as PostgreSQL has room for."""
+
+    def run(number: int) -> str:
+        try:
+            attempt(number)
+        except DomainError as error:
+            return error.code
+        finally:
+            connections.close_all()
+        return "joined"
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(run, range(count)))
+
+
+def test_of_50_joiners_with_one_token_exactly_one_wins(committed_db):
+    token = make_token(make_cluster())
+
+    outcomes = race(50, lambda number: register(token, name=f"agent-{number}"))
+
+    assert outcomes.count("joined") == 1
+    assert outcomes.count("token_used") == 49
+    assert Agent.objects.count() == 1
+    assert RegistrationToken.objects.get().use_count == 1
+
+
+def test_of_20_joiners_with_a_token_for_three_exactly_three_win(committed_db):
+    token = make_token(make_cluster(), max_uses=3)
+
+    outcomes = race(20, lambda number: register(token, name=f"agent-{number}"))
+
+    assert outcomes.count("joined") == 3
+    assert Agent.objects.count() == 3
+
+
+def test_twins_with_one_key_become_one_agent(committed_db):
+    key, token = Key(), make_token(make_cluster(), max_uses=10)
+
+    outcomes = race(10, lambda number: register(token, key))
+
+    assert outcomes == ["joined"] * 10
+    assert Agent.objects.count() == 1
+    assert RegistrationToken.objects.get().use_count == 1
+
+
+# --- Sessions ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def agent(cluster: Cluster) -> Agent:
+    return Agent.objects.create(cluster=cluster, name="agent-1", public_key=Key().public)
+
+
+def test_connecting_moves_the_epoch_on_and_makes_the_cluster_active(agent):
+    session = open_session(agent, version="0.3.0", gateway_classes=["kong", "envoy"])
+
+    agent.refresh_from_db()
+    assert session.epoch == agent.session_epoch == 1
+    assert agent.is_live
+    assert (agent.version, agent.gateway_classes) == ("0.3.0", ["envoy", "kong"])
+    assert agent.owner == "here/1"
+    assert session.rest_token not in str(session)
+    assert Cluster.objects.get().first_active_at is not None
+    assert Cluster.objects.with_status().get().status == "active"
+
+
+def test_the_first_activity_stays(agent):
+    open_session(agent)
+    first = Cluster.objects.get().first_active_at
+
+    open_session(agent)
+
+    assert Cluster.objects.get().first_active_at == first
+
+
+def test_a_revoked_agent_cannot_connect(agent):
+    Agent.objects.update(revoked_at=timezone.now())
+
+    with pytest.raises(AgentRevoked):
+        open_session(agent)
+
+    agent.refresh_from_db()
+    assert agent.session_epoch == 0
+    assert agent.rest_token_digest == ""
+
+
+def test_an_unknown_agent_does_not_exist(agent):
+    agent.pk = Key().public and make_cluster("x").pk
+    with pytest.raises(ObjectDoesNotExist):
+        open_session(agent)
+
+
+def test_only_the_session_that_stands_can_be_closed(agent):
+    old, new = open_session(agent), open_session(agent)
+
+    agents.close_session(agent_id=agent.pk, epoch=old.epoch)
+    agent.refresh_from_db()
+    assert agent.disconnected_at is None
+
+    agents.close_session(agent_id=agent.pk, epoch=new.epoch)
+    agent.refresh_from_db()
+    assert agent.disconnected_at is not None
+
+    open_session(agent)
+    agent.refresh_from_db()
+    assert agent.disconnected_at is None
+
+
+def test_the_rest_token_is_good_for_the_newest_session_only(agent):
+    old, new = open_session(agent), open_session(agent)
+
+    assert agents.agent_by_rest_token(new.rest_token) == agent
+    with pytest.raises(Unauthenticated):
+        agents.agent_by_rest_token(old.rest_token)
+    assert new.rest_token not in str(Agent.objects.values().get())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"revoked_at": timezone.now()},
+        {"last_heartbeat_at": timezone.now() - timedelta(minutes=5, seconds=1)},
+        {"rest_token_digest": ""},
+    ],
+)
+def test_the_rest_token_ends_with_the_agent(agent, change):
+    session = open_session(agent)
+    Agent.objects.update(**change)
+
+    with pytest.raises(Unauthenticated):
+        agents.agent_by_rest_token(session.rest_token)
+
+
+def test_no_token_is_nobodys(agent):
+    """An agent that never connected has an empty digest."""
+    for token in ("", "iga_", "\udcff", "x" * 10_000):
+        with pytest.raises(Unauthenticated):
+            agents.agent_by_rest_token(token)
+
+
+# --- Heartbeats --------------------------------------------------------------------------------
+
+
+def test_all_beats_are_one_statement(cluster, django_assert_num_queries):
+    sessions = []
+    for number in range(20):
+        key = Key()
+        row = Agent.objects.create(cluster=cluster, name=f"a{number}", public_key=key.public)
+        sessions.append(open_session(row))
+    now = timezone.now() + timedelta(seconds=30)
+
+    with django_assert_num_queries(1), transaction.atomic(savepoint=False):
+        agents.record_heartbeats.__wrapped__(  # without its own savepoint
+            [(session.agent.pk, session.epoch, now) for session in sessions]
+        )
+
+    assert set(Agent.objects.values_list("last_heartbeat_at", flat=True)) == {now}
+
+
+def test_beats_never_go_backwards_and_never_count_for_a_stale_epoch(agent):
+    session = open_session(agent)
+    at = timezone.now() + timedelta(seconds=30)
+    agents.record_heartbeats(beats=[(agent.pk, session.epoch, at)])
+
+    earlier, later = at - timedelta(seconds=10), at + timedelta(seconds=10)
+    agents.record_heartbeats(beats=[(agent.pk, session.epoch, earlier)])
+    agents.record_heartbeats(beats=[(agent.pk, session.epoch - 1, later)])
+    agents.record_heartbeats(beats=[(agent.pk, session.epoch + 1, later)])
+
+    agent.refresh_from_db()
+    assert agent.last_heartbeat_at == at
+
+
+def test_a_revoked_agent_no_longer_beats(agent):
+    session = open_session(agent)
+    before = Agent.objects.get().last_heartbeat_at
+    Agent.objects.update(revoked_at=timezone.now())
+
+    agents.record_heartbeats(beats=[(agent.pk, session.epoch, timezone.now())])
+
+    assert Agent.objects.get().last_heartbeat_at == before
+
+
+def test_no_beats_need_no_database(django_assert_num_queries, db):
+    with django_assert_num_queries(0):
+        agents.record_heartbeats.__wrapped__([])
+
+
+# --- Revocation --------------------------------------------------------------------------------
+
+
+def admin_of(cluster: Cluster) -> Any:
+    return UserFactory(member_of=cluster.organization, role=Role.ADMIN)
+
+
+def test_revoking_moves_the_epoch_on_and_takes_the_token(agent):
+    session = open_session(agent)
+
+    agents.revoke_agent(actor=admin_of(agent.cluster), agent_id=agent.pk)
+
+    agent.refresh_from_db()
+    assert agent.revoked_at is not None
+    assert agent.session_epoch == session.epoch + 1
+    assert agent.rest_token_digest == ""
+    assert AuditEvent.objects.filter(action="agent.revoke", object_id=str(agent.pk)).exists()
+
+
+def test_revoking_twice_changes_nothing_more(agent):
+    actor = admin_of(agent.cluster)
+    first = agents.revoke_agent(actor=actor, agent_id=agent.pk)
+
+    again = agents.revoke_agent(actor=actor, agent_id=agent.pk)
+
+    assert (again.revoked_at, again.session_epoch) == (first.revoked_at, first.session_epoch)
+    assert AuditEvent.objects.filter(action="agent.revoke").count() == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
+def test_only_admins_revoke(agent, role):
+    actor = UserFactory(member_of=agent.cluster.organization, role=role)
+
+    with pytest.raises(PermissionDenied):
+        agents.revoke_agent(actor=actor, agent_id=agent.pk)
+
+
+def test_a_stranger_finds_no_agent(agent):
+    stranger = admin_of(make_cluster("elsewhere"))
+
+    with pytest.raises(ObjectDoesNotExist):
+        agents.revoke_agent(actor=stranger, agent_id=agent.pk)
+    assert Agent.objects.get().revoked_at is None
+
+
+def test_the_database_knows_the_tables_that_raw_sql_names(db):
+    assert "clusters_agent" in connection.introspection.table_names()
