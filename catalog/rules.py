@@ -33,8 +33,8 @@ OURS = ("x-api-key", "x-consumer", "x-imp-", "x-envoy-")
 
 def methods(values: Iterable[str], *, field: str) -> list[str]:
     """Upper case, sorted, each once, at least one."""
-    given = listing(values, field=field, limit=50)
-    found = {value.strip().upper() if isinstance(value, str) else "" for value in given}
+    names = listing(values, field=field, limit=50)
+    found = {value.strip().upper() if isinstance(value, str) else "" for value in names}
     unknown = sorted(found - set(METHODS))
     if unknown or not found:
         raise InvalidInput(
@@ -96,8 +96,8 @@ def _headers(values: Any, *, field: str) -> dict[str, str]:
     if len(values) > MAX_HEADERS:
         raise InvalidInput(_("At most %(limit)d headers.") % {"limit": MAX_HEADERS}, field=field)
     found: dict[str, str] = {}
-    for given, value in values.items():
-        name = header_name(given, field=field)
+    for key, value in values.items():
+        name = header_name(key, field=field)
         if name in found:
             raise InvalidInput(
                 _("“%(name)s” is there twice: upper and lower case are the same.") % {"name": name},

@@ -1,0 +1,50 @@
+"""What lists can be narrowed to."""
+
+from __future__ import annotations
+
+import django_filters
+from django.db.models import QuerySet
+
+from catalog.models import Product
+from subscriptions.models import Application, Credential, Subscription
+from subscriptions.states import Status
+
+
+class ApplicationFilter(django_filters.FilterSet):
+    class Meta:
+        model = Application
+        fields = ["name"]
+
+
+class SubscriptionFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(choices=Status.choices)
+    application_id = django_filters.UUIDFilter()
+    plan_id = django_filters.UUIDFilter()
+    product_publish_id = django_filters.UUIDFilter(field_name="publish_id")
+
+    class Meta:
+        model = Subscription
+        fields: list[str] = []
+
+
+class CredentialFilter(django_filters.FilterSet):
+    subscription_id = django_filters.UUIDFilter()
+    application_id = django_filters.UUIDFilter(field_name="subscription__application_id")
+    revoked = django_filters.BooleanFilter(
+        field_name="revoked_at", lookup_expr="isnull", exclude=True
+    )
+
+    class Meta:
+        model = Credential
+        fields = ["name", "prefix"]
+
+
+class PublicProductFilter(django_filters.FilterSet):
+    category = django_filters.CharFilter(method="in_category")
+
+    class Meta:
+        model = Product
+        fields = ["name", "version"]
+
+    def in_category(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(categories__contains=[value])

@@ -1,0 +1,150 @@
+"""/api/v1/provider/…: plans of a publish, and who is subscribed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Q
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.filters import SearchFilter
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from accounts import access
+from accounts.models import Role
+from core.api import VisibleMixin, validated
+from publishing.models import ProductPublish
+from subscriptions.api import filters, serializers
+from subscriptions.models import Plan, Subscription
+from subscriptions.services import plans, subscriptions
+from subscriptions.states import OPEN
+
+
+class PlanViewSet(
+    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    model = Plan
+    queryset = Plan.objects.none()
+    serializer_class = serializers.ProviderPlanSerializer
+    ordering_fields = ("name", "price", "created_at")
+
+    def get_queryset(self):
+        rows = super().get_queryset().select_related("publish")
+        if "publish_id" in self.kwargs:
+            rows = rows.filter(publish_id=self.kwargs["publish_id"])
+        opened = Q(subscriptions__status__in=OPEN)
+        return rows.annotate(subscription_count=Count("subscriptions", filter=opened))
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._publish()
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        request=serializers.PlanBody, responses={201: serializers.ProviderPlanSerializer}
+    )
+    def create(self, request: Request, publish_id: str) -> Response:
+        """Offer a plan on this publish."""
+        publish = self._publish()
+        access.require(request.user, publish.organization_id)
+        body = validated(serializers.PlanBody, request)
+        plan = plans.create(actor=request.user, publish_id=publish.pk, **body)
+        return self._answer(plan, status=201)
+
+    @extend_schema(request=serializers.PlanBody, responses=serializers.ProviderPlanSerializer)
+    def update(self, request: Request, pk: str) -> Response:
+        """Describe it anew. Subscribers keep their keys, and gateways learn new limits at once."""
+        plan_id = self._writing_to(Role.MEMBER)
+        body = validated(serializers.PlanBody, request)
+        return self._answer(plans.update(actor=request.user, plan_id=plan_id, **body))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """409 `plan_in_use` while anybody is subscribed to it."""
+        plans.delete(actor=request.user, plan_id=self._writing_to(Role.ADMIN))
+        return Response(status=204)
+
+    def _publish(self) -> ProductPublish:
+        rows = ProductPublish.objects.visible_to(self.request.user)
+        return get_object_or_404(rows, pk=self.kwargs["publish_id"])
+
+    def _writing_to(self, role: Role) -> Any:
+        """Whoever may not write is told so before the body is read."""
+        plan = self.get_object()
+        access.require(self.request.user, plan.publish.organization_id, role)
+        return plan.pk
+
+    def _answer(self, plan: Plan, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=plan.pk)
+        return Response(self.get_serializer(fresh).data, status=status)
+
+
+class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
+    """Subscriptions to the provider's publishes."""
+
+    queryset = Subscription.objects.none()
+    serializer_class = serializers.ProvidedSubscriptionSerializer
+    filterset_class = filters.SubscriptionFilter
+    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
+    search_fields = (
+        "application__name",
+        "application__organization__name",
+        "publish__product__name",
+        "plan__name",
+    )
+    ordering_fields = ("created_at", "decided_at", "status")
+
+    def get_queryset(self):
+        rows = Subscription.objects.provided_by(self.request.user)
+        return rows.select_related("application__organization", "plan", "publish__product")
+
+    @extend_schema(request=None, responses=serializers.ProvidedSubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str) -> Response:
+        return self._answer(
+            subscriptions.approve(actor=request.user, subscription_id=self._writing_to())
+        )
+
+    @extend_schema(
+        request=serializers.ReasonBody, responses=serializers.ProvidedSubscriptionSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, pk: str) -> Response:
+        """The reason is shown to the consumer."""
+        subscription_id = self._writing_to()
+        body = validated(serializers.ReasonBody, request)
+        return self._answer(
+            subscriptions.reject(actor=request.user, subscription_id=subscription_id, **body)
+        )
+
+    @extend_schema(
+        request=serializers.ReasonBody, responses=serializers.ProvidedSubscriptionSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, pk: str) -> Response:
+        """Gateways refuse its keys (403 `subscription_suspended`) until it is resumed."""
+        subscription_id = self._writing_to()
+        body = validated(serializers.ReasonBody, request)
+        return self._answer(
+            subscriptions.suspend(actor=request.user, subscription_id=subscription_id, **body)
+        )
+
+    @extend_schema(request=None, responses=serializers.ProvidedSubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        return self._answer(
+            subscriptions.resume(actor=request.user, subscription_id=self._writing_to())
+        )
+
+    def _writing_to(self) -> Any:
+        """Whoever may not write is told so before the body is read."""
+        row = self.get_object()
+        access.require(self.request.user, row.publish.organization_id)
+        return row.pk
+
+    def _answer(self, row: Subscription) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        return Response(self.get_serializer(fresh).data)

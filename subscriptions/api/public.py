@@ -1,0 +1,36 @@
+"""/api/v1/public/…: what is on offer, for everybody."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef, Prefetch
+from rest_framework import permissions, viewsets
+from rest_framework.filters import SearchFilter
+from rest_framework.settings import api_settings
+
+from catalog.models import Product
+from publishing.models import ProductPublish, Visibility
+from publishing.states import Status
+from subscriptions.api import filters, serializers
+
+
+class PublicProductViewSet(viewsets.ReadOnlyModelViewSet):
+    """Products with a live, public publish, and the plans of those."""
+
+    queryset = Product.objects.none()
+    serializer_class = serializers.PublicProductSerializer
+    permission_classes = (permissions.AllowAny,)
+    filterset_class = filters.PublicProductFilter
+    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
+    search_fields = ("name", "description", "organization__name")
+    ordering_fields = ("name", "version")
+
+    def get_queryset(self):
+        on_offer = ProductPublish.objects.filter(
+            status=Status.PUBLISHED, visibility=Visibility.PUBLIC
+        )
+        publishes = on_offer.order_by("environment", "pk").prefetch_related("plans")
+        return (
+            Product.objects.filter(Exists(on_offer.filter(product=OuterRef("pk"))))
+            .select_related("organization")
+            .prefetch_related(Prefetch("publishes", publishes, to_attr="on_offer"))
+        )
