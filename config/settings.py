@@ -101,7 +101,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.shell",
             ],
-            "builtins": ["core.templatetags.ig"],
+            "builtins": ["core.templatetags.ig", "template_partials.templatetags.partials"],
         },
     }
 ]
