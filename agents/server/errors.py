@@ -20,6 +20,7 @@ BY_STATUS = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    410: grpc.StatusCode.OUT_OF_RANGE,
 }
 
 

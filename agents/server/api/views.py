@@ -5,21 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
-from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from agents.server.api.authentication import AgentAuthentication, IsAgent
-from core.errors import InvalidInput
 from publishing.services import agents as publishing
-from subscriptions.services import agents as subscriptions
+from subscriptions.services.access import access_page
 
 ACCESS_LIMIT = 5000
-MAX_VERSION = 2**63 - 1
 
 
 class AgentView(APIView):
@@ -44,15 +40,15 @@ class Bundle(AgentView):
 
 
 class Access(AgentView):
-    """Key digests and plan limits after a cursor, in (version, id) order."""
+    """Key digests and plan limits after a cursor, in (version, id) order. 410 for a cursor that is gone."""
 
     def get(self, request: Request) -> HttpResponse:
         query = request.query_params
-        page = subscriptions.access_page(
+        page = access_page(
             agent=request.auth,
             lineage=query.get("lineage", ""),
-            after_version=_version(query.get("after_version", "")),
-            after_id=_id(query.get("after_id", "")),
+            after_version=query.get("after_version", ""),
+            after_id=query.get("after_id", ""),
             limit=ACCESS_LIMIT,
         )
         return HttpResponse(_json(page), content_type="application/json")
@@ -70,16 +66,3 @@ def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
     ).encode()
-
-
-def _version(text: str) -> int:
-    if text and not (text.isdecimal() and text.isascii() and int(text) <= MAX_VERSION):
-        raise InvalidInput(_("This must be a version that a page named."), field="after_version")
-    return int(text or 0)
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise InvalidInput(_("This must be an id that a page named."), field="after_id") from None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +20,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
+from django.utils import timezone
 
 from agents.server.options import Options, Timings
 from agents.server.server import AgentServer
 from agents.wire import agent_pb2 as pb
 from agents.wire import agent_pb2_grpc
-from clusters.models import Agent, Cluster, ClusterState
+from catalog.models import Gateway, Product
+from clusters.models import Agent, Cluster, ClusterState, RegistrationToken
+from core import secrets
+from publishing.models import Deployment, ProductPublish, PublishRevision
 from tests.factories.accounts import OrganizationFactory
 
 FAST = Timings(hello=1.0, write=1.0, sweep=0.3, flush=0.2, repeat=0.2, drain=0.2, wake_retry=0.5)
@@ -275,6 +282,47 @@ def make_cluster(name: str = "seoul-1") -> Cluster:
     )
     ClusterState.objects.create(cluster=cluster)
     return cluster
+
+
+def make_token(cluster: Cluster, **fields: Any) -> str:
+    minted = secrets.mint("igr")
+    values = {"expires_at": timezone.now() + timedelta(hours=1)}
+    RegistrationToken.objects.create(
+        cluster=cluster, prefix=minted.prefix, digest=minted.digest, **values | fields
+    )
+    return minted.text
+
+
+def make_deployment(cluster: Cluster) -> Deployment:
+    """A publish of nothing in particular that waits for the cluster's agents."""
+    provider = OrganizationFactory(provider=True)
+    publish = ProductPublish.objects.create(
+        organization=provider,
+        product=Product.objects.create(organization=provider, name="Payment API"),
+        gateway=Gateway.objects.create(organization=provider, name="edge", gateway_class="envoy"),
+        cluster=cluster,
+        environment="dev",
+        hostname_base="api.example.com",
+        auth_mode="none",
+    )
+    document = json.dumps({"publish_id": str(publish.pk), "schema": 1})
+    revision = PublishRevision.objects.create(
+        publish=publish,
+        number=1,
+        digest=hashlib.sha256(document.encode()).hexdigest(),
+        document=document,
+    )
+    ProductPublish.objects.filter(pk=publish.pk).update(wanted_revision=revision)
+    state = ClusterState.objects.get(cluster=cluster)
+    state.desired_generation += 1
+    state.save(update_fields=["desired_generation"])
+    return Deployment.objects.create(
+        publish=publish,
+        number=1,
+        kind="publish",
+        revision=revision,
+        generation=state.desired_generation,
+    )
 
 
 def dial(agentd: Agentd) -> grpc.Channel:

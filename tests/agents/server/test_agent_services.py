@@ -17,17 +17,8 @@ from clusters.services import agents
 from clusters.services.agents import AgentRevoked
 from core import secrets
 from core.errors import DomainError, InvalidInput, Unauthenticated
-from tests.agents.server.conftest import Key, make_cluster
+from tests.agents.server.conftest import Key, make_cluster, make_token
 from tests.factories.accounts import UserFactory
-
-
-def make_token(cluster: Cluster, **fields: Any) -> str:
-    minted = secrets.mint("igr")
-    values = {"expires_at": timezone.now() + timedelta(hours=1)}
-    RegistrationToken.objects.create(
-        cluster=cluster, prefix=minted.prefix, digest=minted.digest, **values | fields
-    )
-    return minted.text
 
 
 def register(token: str, key: Key | None = None, **fields: Any) -> Agent:
