@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from accounts import organizations
 from channels.db import database_sync_to_async
 
+from accounts import organizations
 from clusters.models import Cluster
 from core.pulse import PulseConsumer
 

@@ -73,40 +73,42 @@ class ClusterQuerySet(TenantQuerySet):
         now = now or timezone.now()
         unrevoked = Q(agents__revoked_at=None)
         live = live_agents("agents__", now=now)
+        return (
+            self.with_bare_status(now)
+            .annotate(
+                agent_count=Count("agents", filter=unrevoked),
+                active_agent_count=Count("agents", filter=live),
+                last_heartbeat=Max("agents__last_heartbeat_at", filter=unrevoked),
+            )
+            .annotate(
+                status_since=Case(
+                    When(status=Status.MAINTENANCE, then=F("maintenance_since")),
+                    When(status=Status.ACTIVE, then=Min("agents__connected_at", filter=live)),
+                    When(
+                        status=Status.INACTIVE,
+                        then=Max(
+                            Greatest("agents__disconnected_at", "agents__last_heartbeat_at"),
+                            filter=unrevoked,
+                        ),
+                    ),
+                    default=F("created_at"),
+                )
+            )
+        )
+
+    def with_bare_status(self, now: datetime | None = None) -> ClusterQuerySet:
+        """Annotate the status alone, without joins, for counting."""
+        now = now or timezone.now()
+        mine = Agent.objects.filter(cluster=OuterRef("pk"))
+        # Joined is not enough to be missed: until its first heartbeat nothing was ever lost.
+        heard = mine.filter(revoked_at=None, last_heartbeat_at__isnull=False)
         return self.annotate(
-            agent_count=Count("agents", filter=unrevoked),
-            active_agent_count=Count("agents", filter=live),
-            last_heartbeat=Max("agents__last_heartbeat_at", filter=unrevoked),
             status=Case(
                 When(in_maintenance(now), then=Value(Status.MAINTENANCE)),
-                When(
-                    Exists(Agent.objects.filter(live_agents(now=now), cluster=OuterRef("pk"))),
-                    then=Value(Status.ACTIVE),
-                ),
-                When(
-                    # Joined is not enough: until its first heartbeat nothing was ever lost.
-                    ~Exists(
-                        Agent.objects.filter(
-                            cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
-                        )
-                    ),
-                    then=Value(Status.PENDING),
-                ),
+                When(Exists(mine.filter(live_agents(now=now))), then=Value(Status.ACTIVE)),
+                When(~Exists(heard), then=Value(Status.PENDING)),
                 default=Value(Status.INACTIVE),
                 output_field=models.CharField(),
-            ),
-        ).annotate(
-            status_since=Case(
-                When(status=Status.MAINTENANCE, then=F("maintenance_since")),
-                When(status=Status.ACTIVE, then=Min("agents__connected_at", filter=live)),
-                When(
-                    status=Status.INACTIVE,
-                    then=Max(
-                        Greatest("agents__disconnected_at", "agents__last_heartbeat_at"),
-                        filter=unrevoked,
-                    ),
-                ),
-                default=F("created_at"),
             )
         )
 

@@ -19,7 +19,7 @@ MAX_NETWORKS = 64
 MAX_REASON = 300
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-RANGE = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
+RANGE = re.compile(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?")
 
 
 class Settings(TypedDict, total=False):
@@ -137,7 +137,9 @@ def _range(item: int | str) -> tuple[int, int]:
     low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= low <= high <= 65535:
         raise InvalidInput(
-            _("“%(item)s” is not a port. Write numbers from 1 to 65535, or ranges such as 8000-8999.")
+            _(
+                "“%(item)s” is not a port. Write numbers from 1 to 65535, or ranges such as 8000-8999."
+            )
             % {"item": str(item)[:40]},
             field="allowed_ports",
         )
@@ -161,9 +163,7 @@ def networks(value: Iterable[str]) -> list[str]:
 
 def _network(item: str) -> str:
     try:
-        if not isinstance(item, str):
-            raise ValueError(_("not text"))
-        return str(ipaddress.ip_network(item.strip()))
+        return str(ipaddress.ip_network(str(item).strip()))
     except ValueError as error:
         raise InvalidInput(
             _("“%(item)s” is not a network in CIDR notation, such as 127.0.0.0/8: %(why)s.")

@@ -10,125 +10,346 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_audit_append_only'),
+        ("accounts", "0002_audit_append_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Cluster',
+            name="Cluster",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$', 'Use 1 to 63 lower-case letters, digits and hyphens; start and end with a letter or digit (the Kubernetes rule).')], verbose_name='name')),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('region', models.CharField(max_length=100, verbose_name='region')),
-                ('cloud_provider', models.CharField(blank=True, max_length=50, verbose_name='cloud provider')),
-                ('labels', models.JSONField(blank=True, default=dict, verbose_name='labels')),
-                ('allowed_ports', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), blank=True, default=list, size=None, verbose_name='allowed ports')),
-                ('allowed_networks', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=43), blank=True, default=list, size=None, verbose_name='allowed networks')),
-                ('open_to_all', models.BooleanField(default=True, verbose_name='open to every provider')),
-                ('maintenance_since', models.DateTimeField(editable=False, null=True, verbose_name='in maintenance since')),
-                ('maintenance_until', models.DateTimeField(editable=False, null=True, verbose_name='until')),
-                ('maintenance_reason', models.CharField(blank=True, editable=False, max_length=300, verbose_name='reason')),
-                ('first_active_at', models.DateTimeField(editable=False, null=True, verbose_name='first active')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('open_to', models.ManyToManyField(blank=True, related_name='offered_clusters', to='accounts.organization', verbose_name='open to')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='clusters', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+                                "Use 1 to 63 lower-case letters, digits and hyphens; start and end with a letter or digit (the Kubernetes rule).",
+                            )
+                        ],
+                        verbose_name="name",
+                    ),
+                ),
+                (
+                    "description",
+                    models.CharField(blank=True, max_length=500, verbose_name="description"),
+                ),
+                ("region", models.CharField(max_length=100, verbose_name="region")),
+                (
+                    "cloud_provider",
+                    models.CharField(blank=True, max_length=50, verbose_name="cloud provider"),
+                ),
+                ("labels", models.JSONField(blank=True, default=dict, verbose_name="labels")),
+                (
+                    "allowed_ports",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.PositiveIntegerField(),
+                        blank=True,
+                        default=list,
+                        size=None,
+                        verbose_name="allowed ports",
+                    ),
+                ),
+                (
+                    "allowed_networks",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=43),
+                        blank=True,
+                        default=list,
+                        size=None,
+                        verbose_name="allowed networks",
+                    ),
+                ),
+                (
+                    "open_to_all",
+                    models.BooleanField(default=True, verbose_name="open to every provider"),
+                ),
+                (
+                    "maintenance_since",
+                    models.DateTimeField(
+                        editable=False, null=True, verbose_name="in maintenance since"
+                    ),
+                ),
+                (
+                    "maintenance_until",
+                    models.DateTimeField(editable=False, null=True, verbose_name="until"),
+                ),
+                (
+                    "maintenance_reason",
+                    models.CharField(
+                        blank=True, editable=False, max_length=300, verbose_name="reason"
+                    ),
+                ),
+                (
+                    "first_active_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="first active"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "open_to",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="offered_clusters",
+                        to="accounts.organization",
+                        verbose_name="open to",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="clusters",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ClusterState',
+            name="ClusterState",
             fields=[
-                ('cluster', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='state', serialize=False, to='clusters.cluster')),
-                ('desired_generation', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('access_version', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('lineage', models.UUIDField(default=uuid.uuid4, editable=False)),
+                (
+                    "cluster",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="state",
+                        serialize=False,
+                        to="clusters.cluster",
+                    ),
+                ),
+                ("desired_generation", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("access_version", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("lineage", models.UUIDField(default=uuid.uuid4, editable=False)),
             ],
         ),
         migrations.CreateModel(
-            name='Agent',
+            name="Agent",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$', 'Use 1 to 63 lower-case letters, digits and hyphens; start and end with a letter or digit (the Kubernetes rule).')], verbose_name='name')),
-                ('public_key', models.BinaryField(max_length=32)),
-                ('gateway_classes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), blank=True, default=list, size=None)),
-                ('version', models.CharField(blank=True, max_length=40, verbose_name='version')),
-                ('session_epoch', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('owner', models.CharField(blank=True, editable=False, max_length=80)),
-                ('rest_token_digest', models.CharField(blank=True, editable=False, max_length=64)),
-                ('connected_at', models.DateTimeField(editable=False, null=True, verbose_name='connected')),
-                ('last_heartbeat_at', models.DateTimeField(editable=False, null=True, verbose_name='last heartbeat')),
-                ('disconnected_at', models.DateTimeField(editable=False, null=True, verbose_name='disconnected')),
-                ('applied_generation', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('settled_generation', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('access_version', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('last_error', models.TextField(blank=True, editable=False)),
-                ('revoked_at', models.DateTimeField(editable=False, null=True, verbose_name='revoked')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='joined')),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='agents', to='clusters.cluster')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+                                "Use 1 to 63 lower-case letters, digits and hyphens; start and end with a letter or digit (the Kubernetes rule).",
+                            )
+                        ],
+                        verbose_name="name",
+                    ),
+                ),
+                ("public_key", models.BinaryField(max_length=32)),
+                (
+                    "gateway_classes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=32),
+                        blank=True,
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("version", models.CharField(blank=True, max_length=40, verbose_name="version")),
+                ("session_epoch", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("owner", models.CharField(blank=True, editable=False, max_length=80)),
+                ("rest_token_digest", models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "connected_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="connected"),
+                ),
+                (
+                    "last_heartbeat_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last heartbeat"),
+                ),
+                (
+                    "disconnected_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="disconnected"),
+                ),
+                ("applied_generation", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("settled_generation", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("access_version", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("last_error", models.TextField(blank=True, editable=False)),
+                (
+                    "revoked_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="revoked"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="joined"
+                    ),
+                ),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="agents",
+                        to="clusters.cluster",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='RegistrationToken',
+            name="RegistrationToken",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('prefix', models.CharField(editable=False, max_length=16, unique=True, verbose_name='prefix')),
-                ('digest', models.CharField(editable=False, max_length=64)),
-                ('max_uses', models.PositiveIntegerField(default=1, verbose_name='uses allowed')),
-                ('use_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='used')),
-                ('expires_at', models.DateTimeField(verbose_name='expires')),
-                ('last_used_at', models.DateTimeField(editable=False, null=True, verbose_name='last used')),
-                ('revoked_at', models.DateTimeField(editable=False, null=True, verbose_name='revoked')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='registration_tokens', to='clusters.cluster')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "prefix",
+                    models.CharField(
+                        editable=False, max_length=16, unique=True, verbose_name="prefix"
+                    ),
+                ),
+                ("digest", models.CharField(editable=False, max_length=64)),
+                ("max_uses", models.PositiveIntegerField(default=1, verbose_name="uses allowed")),
+                (
+                    "use_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="used"),
+                ),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
+                (
+                    "last_used_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last used"),
+                ),
+                (
+                    "revoked_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="revoked"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="registration_tokens",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='clusters_cluster_name_per_operator', violation_error_message='You already have a cluster of this name.'),
+            model_name="cluster",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name"),
+                name="clusters_cluster_name_per_operator",
+                violation_error_message="You already have a cluster of this name.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.CheckConstraint(condition=models.Q(('name__regex', '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')), name='clusters_cluster_name_dns_label'),
+            model_name="cluster",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("name__regex", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")),
+                name="clusters_cluster_name_dns_label",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.CheckConstraint(condition=models.Q(('maintenance_until', None), models.Q(('maintenance_since__isnull', False), ('maintenance_until__gt', models.F('maintenance_since'))), _connector='OR'), name='clusters_cluster_maintenance_ends_after_start'),
+            model_name="cluster",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("maintenance_until", None),
+                    models.Q(
+                        ("maintenance_since__isnull", False),
+                        ("maintenance_until__gt", models.F("maintenance_since")),
+                    ),
+                    _connector="OR",
+                ),
+                name="clusters_cluster_maintenance_ends_after_start",
+            ),
         ),
         migrations.AddIndex(
-            model_name='agent',
-            index=models.Index(condition=models.Q(('rest_token_digest', ''), _negated=True), fields=['rest_token_digest'], name='clusters_agent_rest_token'),
+            model_name="agent",
+            index=models.Index(
+                condition=models.Q(("rest_token_digest", ""), _negated=True),
+                fields=["rest_token_digest"],
+                name="clusters_agent_rest_token",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='agent',
-            constraint=models.UniqueConstraint(condition=models.Q(('revoked_at', None)), fields=('cluster', 'name'), name='clusters_agent_name_per_cluster'),
+            model_name="agent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("revoked_at", None)),
+                fields=("cluster", "name"),
+                name="clusters_agent_name_per_cluster",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='agent',
-            constraint=models.UniqueConstraint(condition=models.Q(('revoked_at', None)), fields=('public_key',), name='clusters_agent_key_once'),
+            model_name="agent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("revoked_at", None)),
+                fields=("public_key",),
+                name="clusters_agent_key_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='agent',
-            constraint=models.CheckConstraint(condition=models.Q(('name__regex', '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')), name='clusters_agent_name_dns_label'),
+            model_name="agent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("name__regex", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")),
+                name="clusters_agent_name_dns_label",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='registrationtoken',
-            constraint=models.CheckConstraint(condition=models.Q(('use_count__lte', models.F('max_uses'))), name='clusters_registrationtoken_uses_bounded'),
+            model_name="registrationtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("use_count__lte", models.F("max_uses"))),
+                name="clusters_registrationtoken_uses_bounded",
+            ),
         ),
     ]

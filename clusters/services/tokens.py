@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -82,8 +81,8 @@ def join_command(*, secret: str, name: str = "agent-1") -> str:
 
 @lru_cache(maxsize=1)
 def ca_sha256(path: str) -> str:
-    """The fingerprint of the authority's certificate (of its DER form, hex)."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(Path(path).read_text())).hexdigest()
+    """The fingerprint of the authority's certificate, as `sha256sum ca.pem` prints it."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _record(token: RegistrationToken, actor: Any, action: str, after: dict[str, Any]) -> None:

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Kind
+from clusters.api import serializers as shapes
+from clusters.filters import ClusterFilter
+from clusters.models import Agent, Cluster, RegistrationToken
+from clusters.services import agents as agent_service
+from clusters.services import clusters as service
+from clusters.services import tokens as token_service
+from core.api import VisibleMixin, ok, validated
+from core.errors import InvalidInput
+
+ORDERINGS = [
+    "name",
+    "region",
+    "status",
+    "created_at",
+    "updated_at",
+    "last_heartbeat",
+    "agent_count",
+    "active_agent_count",
+]
+IN_USE = OpenApiResponse(description="`cluster_in_use`: names the agents and publishes in the way.")
+
+
+@extend_schema(tags=["Clusters (operator)"])
+@extend_schema_view(
+    list=extend_schema(summary="List clusters", responses=shapes.ClusterSerializer(many=True))
+)
+class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+    """An operator's clusters. `X-Organization` says where a new one is created."""
+
+    model = Cluster
+    queryset = Cluster.objects.none()
+    serializer_class = shapes.ClusterSerializer
+    filterset_class = ClusterFilter
+    ordering_fields = ORDERINGS
+
+    def get_queryset(self):
+        return super().get_queryset().with_status().with_progress().prefetch_related("open_to")
+
+    @extend_schema(
+        summary="Register a cluster",
+        request=shapes.ClusterInput,
+        responses={201: shapes.ClusterDetailSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        body = validated(shapes.ClusterInput, request)
+        if request.organization is None:
+            raise PermissionDenied(_("You are in no organization that could own a cluster."))
+        with api_names():
+            cluster = service.create(
+                actor=request.user, organization_id=request.organization.pk, **body
+            )
+        return ok(
+            self._shown(cluster.pk),
+            status=201,
+            message=_("Registered. Create a registration token to join its first agent."),
+        )
+
+    @extend_schema(summary="Read a cluster", responses=shapes.ClusterDetailSerializer)
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return Response(self._shown(pk))
+
+    @extend_schema(
+        summary="Replace a cluster's description",
+        request=shapes.ClusterInput,
+        responses=shapes.ClusterDetailSerializer,
+    )
+    def update(self, request: Request, pk: UUID) -> Response:
+        self._seen(pk)
+        body = validated(shapes.ClusterInput, request)
+        with api_names():
+            service.update(actor=request.user, cluster_id=pk, **body)
+        return Response(self._shown(pk))
+
+    @extend_schema(summary="Delete a cluster", responses={204: None, 409: IN_USE})
+    def destroy(self, request: Request, pk: UUID) -> Response:
+        service.delete(actor=request.user, cluster_id=pk)
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Start or end maintenance",
+        request=shapes.MaintenanceInput,
+        responses=shapes.ClusterDetailSerializer,
+    )
+    def maintenance(self, request: Request, pk: UUID) -> Response:
+        self._seen(pk)
+        body = validated(shapes.MaintenanceInput, request)
+        service.set_maintenance(actor=request.user, cluster_id=pk, **body)
+        return Response(self._shown(pk))
+
+    def _seen(self, pk: UUID) -> None:
+        """A stranger gets the 404 before any word about the body."""
+        get_object_or_404(Cluster.objects.visible_to(self.request.user), pk=pk)
+
+    def _shown(self, pk: UUID) -> dict[str, Any]:
+        joined = Prefetch("agents", Agent.objects.filter(revoked_at=None), to_attr="joined")
+        cluster = get_object_or_404(self.get_queryset().prefetch_related(joined), pk=pk)
+        return shapes.ClusterDetailSerializer(cluster).data
+
+
+@extend_schema(tags=["Clusters (operator)"])
+class TokenViewSet(viewsets.GenericViewSet):
+    """The registration tokens of one cluster."""
+
+    queryset = RegistrationToken.objects.none()
+    serializer_class = shapes.TokenSerializer
+    filterset_class = None
+
+    @extend_schema(summary="List registration tokens", responses=shapes.TokenSerializer(many=True))
+    def list(self, request: Request, cluster_pk: UUID) -> Response:
+        rows = self._cluster(cluster_pk).registration_tokens.order_by("-created_at", "pk")
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Create a registration token",
+        description="The secret and the command to paste are in this answer and nowhere else.",
+        request=shapes.TokenInput,
+        responses={201: shapes.NewTokenSerializer},
+    )
+    def create(self, request: Request, cluster_pk: UUID) -> Response:
+        self._cluster(cluster_pk)
+        body = validated(shapes.TokenInput, request)
+        token, secret = token_service.create_token(
+            actor=request.user, cluster_id=cluster_pk, **body
+        )
+        once = {"secret": secret, "join_command": token_service.join_command(secret=secret)}
+        return Response(shapes.NewTokenSerializer(token, context=once).data, status=201)
+
+    @extend_schema(summary="Revoke a registration token", responses={204: None})
+    def destroy(self, request: Request, cluster_pk: UUID, pk: UUID) -> Response:
+        get_object_or_404(self._cluster(cluster_pk).registration_tokens, pk=pk)
+        token_service.revoke_token(actor=request.user, token_id=pk)
+        return Response(status=204)
+
+    def _cluster(self, pk: UUID) -> Cluster:
+        return get_object_or_404(Cluster.objects.visible_to(self.request.user), pk=pk)
+
+
+@extend_schema(tags=["Clusters (operator)"])
+class AgentViewSet(VisibleMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    model = Agent
+    queryset = Agent.objects.none()
+    serializer_class = shapes.AgentSerializer
+
+    @extend_schema(summary="Revoke an agent", request=None, responses=shapes.AgentSerializer)
+    def revoke(self, request: Request, pk: UUID) -> Response:
+        agent = agent_service.revoke_agent(actor=request.user, agent_id=pk)
+        return Response(self.get_serializer(agent).data)
+
+
+@extend_schema(tags=["Clusters (provider)"])
+@extend_schema_view(list=extend_schema(summary="List the clusters that you may publish to"))
+class OfferedClusterViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+    queryset = Cluster.objects.none()
+    serializer_class = shapes.ProviderClusterSerializer
+    filterset_class = ClusterFilter
+    ordering_fields = ["name", "region", "status"]
+
+    def get_queryset(self):
+        rows = Cluster.objects.offered_to(self.request.user).with_status().with_progress()
+        organization = getattr(self.request, "organization", None)
+        if organization is not None and organization.kind == Kind.PROVIDER:
+            rows = rows.open_for(organization)
+        return rows
+
+
+@contextmanager
+def api_names() -> Iterator[None]:
+    """The specs call labels `metadata`; so must the error that is about them."""
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field != "labels":
+            raise
+        raise InvalidInput(error.message, field="metadata", code=error.code) from None

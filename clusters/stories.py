@@ -1,0 +1,195 @@
+"""What the pages tell about clusters, in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import AuditEvent, Membership
+from clusters.models import Agent, Cluster, ClusterQuerySet, RegistrationToken, Status
+
+SHOWN = 50  # agents; the API has them all
+PUBLISHES = 25
+RECENT = 8
+# A finished join stays on the page for a while, so that whoever pasted the command sees the end of it.
+JOIN_SHOWN = timedelta(minutes=15)
+
+ATTENTION = Case(
+    When(status=Status.INACTIVE, then=Value(0)),
+    When(Q(status=Status.ACTIVE, trouble__isnull=False), then=Value(1)),
+    When(status=Status.MAINTENANCE, then=Value(2)),
+    When(status=Status.PENDING, then=Value(3)),
+    default=Value(4),
+)
+
+
+def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
+    """What a row of the list shows: status, progress, products, and what needs attention."""
+    now = timezone.now()
+    here = OuterRef("pk")
+    behind = Q(applied_generation__lt=F("cluster__state__desired_generation"))
+    trouble = Agent.objects.live(now).filter(behind | ~Q(last_error=""), cluster=here)
+    # Through the cluster itself: its publishes belong to a context above this one.
+    published = Cluster.objects.filter(pk=here).annotate(
+        total=Count("publishes", filter=Q(publishes__status="PUBLISHED"))
+    )
+    return (
+        clusters.with_status(now)
+        .with_progress(now)
+        .annotate(
+            product_count=Subquery(published.values("total")),
+            trouble=Subquery(trouble.order_by("name").values("name")[:1]),
+            trouble_error=Subquery(trouble.order_by("name").values("last_error")[:1]),
+            token_expires_at=Subquery(
+                usable_tokens(now)
+                .filter(cluster=here)
+                .order_by("-expires_at")
+                .values("expires_at")[:1]
+            ),
+            attention=ATTENTION,
+        )
+    )
+
+
+def usable_tokens(now: datetime) -> QuerySet[RegistrationToken]:
+    return RegistrationToken.objects.filter(
+        revoked_at=None, expires_at__gt=now, use_count__lt=F("max_uses")
+    )
+
+
+def agents(cluster: Cluster) -> list[Agent]:
+    """The unrevoked ones, those that need a look first."""
+    now = timezone.now()
+    live = Exists(Agent.objects.live(now).filter(pk=OuterRef("pk")))
+    mine = cluster.agents.filter(revoked_at=None)  # type: ignore[attr-defined]
+    return list(mine.order_by(live, "name", "pk")[:SHOWN])
+
+
+def publishes(cluster: Any, user: Any) -> list[Any]:
+    """What providers run or are about to run here; `linked` where the user may open it."""
+    deployments = _deployment_model(cluster).objects.filter(publish=OuterRef("pk"))
+    under_way = deployments.filter(finished_at=None)
+    member = Membership.objects.filter(user=user, organization=OuterRef("organization"))
+    mine = cluster.publishes.annotate(
+        under_way=Subquery(under_way.values("status")[:1]),
+        since=Case(
+            When(status="PUBLISHED", then=F("published_at")),
+            When(status="WITHDRAWN", then=F("withdrawn_at")),
+            default=F("created_at"),
+        ),
+        linked=Value(True) if user.is_superuser else Exists(member),
+        rank=Case(When(status="PUBLISHED", then=Value(0)), default=Value(1)),
+    ).exclude(status="DRAFT", under_way=None)
+    ordered = mine.select_related("product", "organization").order_by(
+        "rank", "product__name", "environment", "pk"
+    )
+    return list(ordered[:PUBLISHES])
+
+
+def activity(cluster: Cluster) -> list[Any]:
+    """The newest deployments of any publish here."""
+    mine = _deployment_model(cluster).objects.filter(publish__cluster=cluster)
+    ordered = mine.select_related("publish__product", "revision", "requested_by")
+    return list(ordered.order_by("-created_at", "-number")[:RECENT])
+
+
+def events(cluster: Any, agents: list[Agent], tokens: list[RegistrationToken]) -> list[AuditEvent]:
+    """The audit trail of the cluster, and of its agents and tokens that the page shows."""
+    about = [str(row.pk) for row in (cluster, *agents, *tokens)]
+    mine = AuditEvent.objects.filter(organization_id=cluster.organization_id, object_id__in=about)
+    return list(mine[:RECENT])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    state: str  # done | now | bad | wait
+    label: str
+    at: datetime | None = None
+    detail: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """How far the newest token got. Nothing is stored for it: the rows tell."""
+
+    token: RegistrationToken
+    steps: list[Step]
+
+    @property
+    def done(self) -> bool:
+        return all(step.state == "done" for step in self.steps)
+
+
+def tokens(cluster: Any) -> list[RegistrationToken]:
+    """The newest ones: those still good, and the last used."""
+    return list(cluster.registration_tokens.filter(revoked_at=None)[:RECENT])
+
+
+def join(cluster: Any, tokens: list[RegistrationToken]) -> Join | None:
+    newest = tokens[0] if tokens else None
+    if newest is None or _settled(newest):
+        return None
+    agent = None
+    if newest.last_used_at:
+        joined = cluster.agents.filter(created_at__gte=newest.last_used_at)
+        agent = joined.order_by("created_at").first()
+    return Join(newest, [_token_step(newest), *_agent_steps(agent, cluster.desired_generation)])
+
+
+def _settled(token: RegistrationToken) -> bool:
+    end = token.last_used_at if token.use_count >= token.max_uses else token.expires_at
+    return end is not None and end < timezone.now() - JOIN_SHOWN
+
+
+def _token_step(token: RegistrationToken) -> Step:
+    if token.use_count:
+        return Step("done", _("Token used"), at=token.last_used_at)
+    if not token.usable:
+        return Step("bad", _("Token expired"), detail=_("Nobody used it. Create a new one."))
+    return Step("now", _("Waiting for the command to run"), until=token.expires_at)
+
+
+def _agent_steps(agent: Agent | None, desired: int) -> list[Step]:
+    """Registered, connected, heard, converged; the first open one is what happens now."""
+    gone = agent is not None and agent.revoked_at is not None
+    facts = [
+        (_("Agent registered"), agent and agent.created_at, agent.name if agent else ""),
+        (_("Connected"), agent and agent.connected_at, ""),
+        (_("First heartbeat"), agent and agent.last_heartbeat_at, ""),
+        (_("Converged"), *_converged(agent, desired)),
+    ]
+    steps: list[Step] = []
+    reached = agent is not None
+    for label, at, detail in facts:
+        if at is not None:
+            steps.append(Step("done", label, at=at, detail=detail))
+            continue
+        failed = reached and (gone or (agent is not None and bool(agent.last_error)))
+        state = "bad" if failed else "now" if reached else "wait"
+        steps.append(Step(state, label, detail=detail))
+        reached = False
+    return steps
+
+
+def _converged(agent: Agent | None, desired: int) -> tuple[datetime | None, str]:
+    if agent is None or agent.last_heartbeat_at is None:
+        return None, ""
+    if agent.applied_generation >= desired and not agent.last_error:
+        return agent.last_heartbeat_at, _("generation %(number)d") % {"number": desired}
+    if agent.last_error:
+        return None, agent.last_error
+    return None, _("%(applied)d of %(desired)d") % {
+        "applied": agent.applied_generation,
+        "desired": desired,
+    }
+
+
+def _deployment_model(cluster: Any) -> Any:
+    """Publishing is above this context: its models are reached through the reverse relation."""
+    return cluster.publishes.model.deployments.rel.related_model

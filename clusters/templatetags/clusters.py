@@ -1,0 +1,103 @@
+"""How a cluster, an agent and what happened to them are shown: tone, icon and words in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from clusters import rules
+from clusters.models import Agent, Status
+
+register = template.Library()
+MAX_DOTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    tone: str  # ok | warn | bad | busy | "" (idle)
+    icon: str
+    label: str
+
+
+CLUSTER = {
+    Status.ACTIVE: ("ok", "circle-check"),
+    Status.INACTIVE: ("bad", "plug-connected-x"),
+    Status.MAINTENANCE: ("warn", "tool"),
+    Status.PENDING: ("", "circle-dashed"),
+}
+# Of a publish or of its deployment, by the words of a context above this one.
+PUBLISH = {
+    "DRAFT": ("", "pencil", gettext_lazy("Draft")),
+    "PUBLISHED": ("ok", "world-check", gettext_lazy("Published")),
+    "WITHDRAWN": ("", "circle-minus", gettext_lazy("Withdrawn")),
+    "QUEUED": ("warn", "hourglass-low", gettext_lazy("Queued")),
+    "DISPATCHED": ("busy", "loader-2", gettext_lazy("Dispatched")),
+    "APPLYING": ("busy", "loader-2", gettext_lazy("Applying")),
+    "SUCCEEDED": ("ok", "check", gettext_lazy("Succeeded")),
+    "FAILED": ("bad", "alert-triangle", gettext_lazy("Failed")),
+    "SUPERSEDED": ("", "replace", gettext_lazy("Superseded")),
+    "CANCELLED": ("", "ban", gettext_lazy("Cancelled")),
+}
+EVENT = {
+    "cluster.create": ("", "plus", gettext_lazy("Cluster registered")),
+    "cluster.update": ("", "pencil", gettext_lazy("Settings changed")),
+    "cluster.maintenance_start": ("warn", "tool", gettext_lazy("Maintenance started")),
+    "cluster.maintenance_end": ("ok", "tool", gettext_lazy("Maintenance ended")),
+    "registration_token.create": ("", "ticket", gettext_lazy("Registration token created")),
+    "registration_token.revoke": ("", "ticket", gettext_lazy("Registration token revoked")),
+    "agent.register": ("ok", "plug-connected", gettext_lazy("Agent joined")),
+    "agent.revoke": ("bad", "plug-connected-x", gettext_lazy("Agent revoked")),
+}
+STEP = {
+    "done": ("ok", "check"),
+    "now": ("busy", "loader-2"),
+    "bad": ("bad", "x"),
+    "wait": ("", "point"),
+}
+
+
+@register.filter
+def cluster_badge(cluster: Any) -> Badge:
+    status = Status(cluster.status)
+    return Badge(*CLUSTER[status], str(status.label))
+
+
+@register.filter
+def agent_badge(agent: Agent) -> Badge:
+    if agent.is_live:
+        return Badge("ok", "circle-check", _("Active"))
+    if agent.last_heartbeat_at is None:
+        return Badge("", "circle-dashed", _("Never connected"))
+    return Badge("bad", "plug-connected-x", _("Inactive"))
+
+
+@register.filter
+def publish_state(status: str) -> Badge:
+    return Badge(*PUBLISH.get(status, ("", "point", status)))
+
+
+@register.filter
+def event_badge(event: Any) -> Badge:
+    return Badge(*EVENT.get(event.action, ("", "point", event.action)))
+
+
+@register.filter
+def step_badge(step: Any) -> Badge:
+    return Badge(*STEP[step.state], step.label)
+
+
+@register.filter
+def dots(cluster: Any) -> list[str]:
+    """One tone per agent, the live ones first; beyond a handful the numbers must do."""
+    live = min(cluster.active_agent_count, MAX_DOTS)
+    lost = min(cluster.agent_count - cluster.active_agent_count, MAX_DOTS - live)
+    return ["ok"] * live + ["bad"] * lost
+
+
+@register.filter
+def port_list(cluster: Any) -> str:
+    return ", ".join(map(str, rules.port_ranges(cluster.allowed_ports)))

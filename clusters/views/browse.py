@@ -1,0 +1,124 @@
+"""The list of clusters and the page of one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from accounts import access
+from accounts.models import Kind, Role
+from clusters import stories
+from clusters.filters import ClusterFilter
+from clusters.forms import TokenForm
+from clusters.models import Cluster, ClusterQuerySet, Status
+from clusters.views.shared import page
+
+PAGE_SIZE = 25
+ORDERS = {
+    "attention": (_("Needs attention first"), ["attention", "name", "pk"]),
+    "name": (_("By name"), ["name", "pk"]),
+    "newest": (_("Newest first"), ["-created_at", "pk"]),
+}
+SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
+
+
+@login_required
+@require_safe
+def clusters(request: HttpRequest) -> HttpResponse:
+    mine = _mine(request)
+    chosen = ClusterFilter(request.GET, stories.rows(mine))
+    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "attention"
+    found = chosen.qs.order_by(*ORDERS[order][1])
+    asked = chosen.form.cleaned_data
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "segments": _segments(request, mine),
+        "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
+        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
+        "order": order,
+        "asked": asked,
+        "narrowed": any(asked.values()),
+        "query": f"{query.urlencode()}&" if query else "",
+        "may_register": _may_register(request),
+    }
+    return page(request, "clusters/list.html", "cluster-rows", context)
+
+
+@login_required
+@require_safe
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return page(request, "clusters/detail.html", "cluster-live", story(request, pk))
+
+
+def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
+    """Everything the page of one cluster tells."""
+    rows = stories.rows(Cluster.objects.visible_to(request.user))
+    cluster: Any = get_object_or_404(rows.select_related("organization", "created_by"), pk=pk)
+    held = access.role_in(request.user, cluster.organization_id)
+    agents, tokens = stories.agents(cluster), stories.tokens(cluster)
+    return {
+        "cluster": cluster,
+        "may_work": held in {Role.MEMBER, Role.ADMIN},
+        "may_admin": held == Role.ADMIN,
+        "agents": agents,
+        "more_agents": max(0, cluster.agent_count - len(agents)),
+        "open_tokens": [token for token in tokens if token.usable],
+        "join": stories.join(cluster, tokens),
+        "publishes": stories.publishes(cluster, request.user),
+        "activity": stories.activity(cluster),
+        "events": stories.events(cluster, agents, tokens),
+        "token_form": TokenForm(),
+    } | more
+
+
+def _mine(request: HttpRequest) -> ClusterQuerySet:
+    """Of the organization that the request works in."""
+    organization = request.organization
+    rows = Cluster.objects.visible_to(request.user)
+    return rows.filter(organization=organization) if organization else rows.none()
+
+
+def _may_register(request: HttpRequest) -> bool:
+    organization = request.organization
+    return bool(
+        organization
+        and organization.kind == Kind.OPERATOR
+        and access.can(request.user, organization.pk)
+    )
+
+
+def _segments(request: HttpRequest, mine: ClusterQuerySet) -> list[dict[str, Any]]:
+    """How many clusters of each status the other filters leave."""
+    others = request.GET.copy()
+    for name in ("status", "page"):
+        others.pop(name, None)
+    rows = ClusterFilter(others, mine.with_bare_status()).qs
+    counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
+    chosen = request.GET.get("status", "")
+
+    def segment(value: str, label: Any, count: int) -> dict[str, Any]:
+        query = others.copy()
+        if value:
+            query["status"] = value
+        return {
+            "id": f"segment-{value or 'all'}",
+            "label": label,
+            "count": count,
+            "url": f"?{query.urlencode()}",
+            "current": value == (chosen if chosen in Status.values else ""),
+        }
+
+    return [
+        segment("", _("All"), sum(counts.values())),
+        *(segment(status, status.label, counts.get(status, 0)) for status in SEGMENTS),
+    ]

@@ -1,0 +1,127 @@
+"""Registering, describing, pausing and deleting a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts import access
+from accounts.models import Kind, Role
+from clusters.forms import ClusterForm, DeleteForm, MaintenanceForm
+from clusters.models import Cluster
+from clusters.services import clusters as service
+from clusters.views.shared import attempt, leave, page, visible
+
+FORM = "clusters/form.html"
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    organization = request.organization
+    if organization is None or organization.kind != Kind.OPERATOR:
+        raise PermissionDenied(
+            _("Clusters belong to operator organizations. Switch to one to register a cluster.")
+        )
+    access.require(request.user, organization.pk)
+    if _edits_labels(request):
+        return page(
+            request, FORM, "labels", _form_context(request, ClusterForm.typed(request.POST))
+        )
+    form = ClusterForm(request.POST or None)
+    made: list[Cluster] = []
+    if form.is_valid() and attempt(
+        form,
+        lambda: made.append(
+            service.create(actor=request.user, organization_id=organization.pk, **form.settings())
+        ),
+    ):
+        return leave(request, "clusters:detail", made[0].pk)
+    return _form_page(request, form)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
+    cluster = visible(request, pk)
+    access.require(request.user, cluster.organization_id)
+    if _edits_labels(request):
+        form = ClusterForm.typed(request.POST)
+        return page(request, FORM, "labels", _form_context(request, form, cluster))
+    if request.method == "GET":
+        return _form_page(request, ClusterForm.of(cluster), cluster)
+    form = ClusterForm(request.POST)
+    if form.is_valid() and attempt(
+        form,
+        lambda: service.update(actor=request.user, cluster_id=pk, **form.settings()),
+    ):
+        messages.success(request, _("The settings are saved."))
+        return leave(request, "clusters:detail", pk)
+    return _form_page(request, form, cluster)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def maintenance(request: HttpRequest, pk: UUID) -> HttpResponse:
+    cluster = visible(request, pk)
+    access.require(request.user, cluster.organization_id)
+    if request.method == "POST" and "end" in request.POST:
+        service.set_maintenance(actor=request.user, cluster_id=pk, enabled=False)
+        messages.success(request, _("Maintenance ended. Publishes go out again."))
+        return leave(request, "clusters:detail", pk)
+    form = MaintenanceForm(request.POST or None, initial={"reason": cluster.maintenance_reason})
+    if form.is_valid() and attempt(
+        form,
+        lambda: service.set_maintenance(
+            actor=request.user, cluster_id=pk, enabled=True, **form.terms()
+        ),
+    ):
+        return leave(request, "clusters:detail", pk)
+    context = {"cluster": cluster, "form": form, "dialog": "maintenance"}
+    return _dialog(request, "clusters/maintenance.html", context, form)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    cluster = visible(request, pk)
+    access.require(request.user, cluster.organization_id, Role.ADMIN)
+    form = DeleteForm(request.POST or None, cluster=cluster)
+    if form.is_valid() and attempt(form, lambda: service.delete(actor=request.user, cluster_id=pk)):
+        messages.success(request, _("%(name)s is deleted.") % {"name": cluster.name})
+        return leave(request, "clusters:list")
+    agents, publishes = service.in_the_way(cluster)
+    context = {"cluster": cluster, "form": form, "agents": agents, "publishes": publishes}
+    return _dialog(request, "clusters/delete.html", context, form)
+
+
+def _edits_labels(request: HttpRequest) -> bool:
+    return "add_label" in request.POST or "remove_label" in request.POST
+
+
+def _form_page(
+    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None
+) -> HttpResponse:
+    status = 422 if form.errors else 200
+    return page(request, FORM, "cluster-form", _form_context(request, form, cluster), status)
+
+
+def _form_context(
+    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None
+) -> dict[str, Any]:
+    mine = Cluster.objects.visible_to(request.user).order_by("region")
+    regions = mine.values_list("region", flat=True).distinct()
+    return {"form": form, "cluster": cluster, "regions": regions}
+
+
+def _dialog(
+    request: HttpRequest, template: str, context: dict[str, Any], form: Any
+) -> HttpResponse:
+    return page(request, template, "confirm", context, 422 if form.errors else 200)
