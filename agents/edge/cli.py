@@ -1,0 +1,396 @@
+"""`imp-agent`: join a cluster, run its gateway, say how it is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from agents.edge import log
+from agents.edge.agent import Agent, Exit
+from agents.edge.authority import AuthorityError
+from agents.edge.drivable import MAKERS, driver_for, stop_gateway
+from agents.edge.join import (
+    Invitation,
+    JoinInvalid,
+    JoinRefused,
+    JoinUnreachable,
+    join,
+    verify,
+)
+from agents.edge.local import Local, PortBusy
+from agents.edge.reach import Address, BadAddress
+from agents.edge.state import Identity, Locked, NotJoined, Running, StateDir, StateError
+from agents.edge.store import opened
+
+STOP_SECONDS = 60
+EXITS: dict[type[Exception], Exit] = {
+    NotJoined: Exit.NOT_RUNNING,
+    Locked: Exit.LOCKED,
+    JoinRefused: Exit.REFUSED,
+    AuthorityError: Exit.REFUSED,
+    JoinUnreachable: Exit.UNREACHABLE,
+    BadAddress: Exit.USAGE,
+    JoinInvalid: Exit.USAGE,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except (
+        StateError,
+        JoinRefused,
+        JoinUnreachable,
+        JoinInvalid,
+        AuthorityError,
+        BadAddress,
+        PortBusy,
+    ) as error:
+        print(f"imp-agent: {error}", file=sys.stderr)
+        return next((code for kind, code in EXITS.items() if isinstance(error, kind)), Exit.FAILED)
+
+
+def version() -> str:
+    try:
+        return metadata.version("imp-agent")
+    except metadata.PackageNotFoundError:
+        return "0+checkout"
+
+
+# --- join ---
+
+
+def join_command(arguments: argparse.Namespace) -> int:
+    state = StateDir(arguments.state_dir)
+    if state.path.exists() and state.has_joined() and not state.identity().revoked:
+        return _joined_already(state, arguments)
+    state.create()
+    invitation = Invitation(
+        server=Address.parse(arguments.server or ""),
+        token=_token(arguments, needed=True),
+        name=arguments.name or default_name(),
+        ca_sha256=arguments.ca_sha256,
+        ca_file=arguments.ca_file,
+        portal=arguments.portal,
+    )
+    identity = asyncio.run(
+        join(state, invitation, gateway_class=arguments.gateway_class, version=version())
+    )
+    print(
+        f"{identity.name} joined cluster {identity.cluster_name} (agent {identity.agent_id}).\n"
+        f"Start it: imp-agent run --state-dir {state.path}"
+    )
+    return Exit.OK
+
+
+def _joined_already(state: StateDir, arguments: argparse.Namespace) -> int:
+    identity = state.identity()
+    print(
+        f"{state.path} has already joined cluster {identity.cluster_name} at {identity.server} "
+        f"as {identity.name} (agent {identity.agent_id}); it keeps its identity."
+    )
+    if arguments.server and str(Address.parse(arguments.server)) != identity.server:
+        print(f"To join {arguments.server}, use another --state-dir.")
+    elif token := _token(arguments, needed=False):
+        print(asyncio.run(verify(state, token, version())))
+    return Exit.OK
+
+
+def _token(arguments: argparse.Namespace, *, needed: bool) -> str:
+    """From the option, a file, or the environment, which shows it to fewer people than a command line."""
+    token = arguments.token or os.environ.get("IMP_AGENT_TOKEN", "")
+    if arguments.token_file:
+        try:
+            source = arguments.token_file
+            token = sys.stdin.read() if source == "-" else Path(source).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            if needed:
+                raise JoinInvalid(f"{arguments.token_file} cannot be read: {error}.") from error
+    token = token.strip()
+    if needed and not token:
+        raise JoinInvalid(
+            "A registration token is needed: --token, --token-file or IMP_AGENT_TOKEN. "
+            "Create one on the cluster's page."
+        )
+    return token
+
+
+def default_name() -> str:
+    """The machine's name as Kubernetes would write it."""
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in socket.gethostname().lower())
+    return kept.split(".")[0].strip("-")[:63].strip("-") or "agent"
+
+
+# --- run ---
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    log.configure(arguments.log_format)
+    state = StateDir(arguments.state_dir)
+    identity = state.identity()
+    state.check()
+    exit_when_revoked = arguments.on_revoked == "exit"
+    if identity.revoked and exit_when_revoked:
+        raise StateError(
+            f"The operator revoked this agent on {identity.revoked}. "
+            "Run `imp-agent join` with a new registration token."
+        )
+    with state.locked():
+        return asyncio.run(_run(state, identity, arguments, exit_when_revoked))
+
+
+async def _run(
+    state: StateDir, identity: Identity, arguments: argparse.Namespace, exit_when_revoked: bool
+) -> int:
+    make_driver = driver_for(identity, state)
+    agent = Agent(state, make_driver, version(), exit_when_revoked=exit_when_revoked)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, agent.stop)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: agent.stop(gateway=True))
+    async with Local(agent.condition).serving(arguments.listen) as (host, port):
+        with state.announced(Running(os.getpid(), host, port)):
+            return await agent.run()
+
+
+# --- status, stop ---
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    state = StateDir(arguments.state_dir)
+    identity = state.identity()
+    running = state.running()
+    found = _ask(running) if running else None
+    shown: dict[str, Any] = {
+        "running": running is not None,
+        "pid": running.pid if running else None,
+    }
+    shown |= found or _at_rest(state, identity)
+    print(json.dumps(shown, indent=2) if arguments.json else _as_text(shown))
+    if found is None:
+        return Exit.NOT_RUNNING
+    return Exit.OK if found["gateway"]["ready"] and not found["ended"] else Exit.FAILED
+
+
+def _ask(running: Running) -> dict[str, Any] | None:
+    """What the running agent says of itself; it may be starting or ending."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(running.host, running.host)  # noqa: S104
+    url = f"http://{f'[{host}]' if ':' in host else host}:{running.port}/healthz"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return json.load(error) if error.code == 503 else None
+    except (OSError, ValueError):
+        return None
+
+
+def _at_rest(state: StateDir, identity: Identity) -> dict[str, Any]:
+    """What the disk says while no agent runs. The gateway may be serving all the same."""
+    shown: dict[str, Any] = {
+        "agent_id": identity.agent_id,
+        "name": identity.name,
+        "cluster_id": identity.cluster_id,
+        "cluster_name": identity.cluster_name,
+        "server": identity.server,
+        "version": version(),
+        "connected": False,
+        "ended": "revoked" if identity.revoked else "",
+    }
+    if state.database.exists() and not state.is_locked():
+        with opened(state.database) as store:
+            saved = store.load()
+        shown["generation"] = {"applied": saved.snapshot.generation}
+        shown["access"] = {"applied": saved.cursor.version}
+        shown["publishes"] = [
+            {"id": publish.id, "revision": publish.revision}
+            for publish in saved.snapshot.publishes.values()
+        ]
+    return shown
+
+
+def _as_text(shown: dict[str, Any]) -> str:
+    state = "running" if shown["running"] else "not running"
+    if shown["ended"]:
+        state = f"{state}, {shown['ended']}"
+    lines = [
+        ("agent", f"{shown['name']} ({shown['agent_id']}), version {shown['version']}"),
+        ("cluster", f"{shown['cluster_name']} ({shown['cluster_id']})"),
+        ("state", f"{state}, pid {shown['pid']}" if shown["pid"] else state),
+        ("control plane", f"{shown['server']}, {_link_words(shown)}"),
+    ]
+    if "gateway" in shown:
+        ready = "ready" if shown["gateway"]["ready"] else "NOT READY"
+        lines.append(("gateway", f"{shown['gateway']['class']}, {ready}"))
+    for name in ("generation", "access"):
+        if name in shown:
+            numbers = ", ".join(f"{key} {value}" for key, value in shown[name].items())
+            lines.append((name, numbers))
+    lines.extend(("publish", _publish_words(publish)) for publish in shown.get("publishes", ()))
+    if shown.get("last_error"):
+        lines.append(("last error", shown["last_error"]))
+    return "\n".join(f"{name:<14} {words}" for name, words in lines)
+
+
+def _link_words(shown: dict[str, Any]) -> str:
+    if shown["connected"]:
+        return "connected"
+    ago = shown.get("last_contact_s")
+    return f"not connected, last contact {ago:.0f} s ago" if ago is not None else "not connected"
+
+
+def _publish_words(publish: dict[str, Any]) -> str:
+    words = f"{publish['id']} at {publish['revision'][:8] or 'nothing'}"
+    wanted = publish.get("wanted", publish["revision"])
+    if wanted != publish["revision"]:
+        words += f", wanted {wanted[:8] or 'nothing'}"
+    notes = [publish[name] for name in ("error", "warning") if publish.get(name)]
+    return f"{words}: {'; '.join(notes)}" if notes else words
+
+
+def stop_command(arguments: argparse.Namespace) -> int:
+    state = StateDir(arguments.state_dir)
+    identity = state.identity()
+    running = state.running()
+    if running is not None:
+        os.kill(running.pid, signal.SIGUSR1 if arguments.gateway else signal.SIGTERM)
+        if not _wait_until_unlocked(state):
+            raise StateError(f"The agent (pid {running.pid}) did not end within {STOP_SECONDS} s.")
+        print(
+            "Stopped, with its gateway." if arguments.gateway else "Stopped; the gateway serves on."
+        )
+    elif state.is_locked():
+        raise Locked("The agent is just starting or ending. Try again in a moment.")
+    elif arguments.gateway:
+        with state.locked():
+            asyncio.run(stop_gateway(state, identity))
+        print("No agent ran; its gateway is stopped.")
+    else:
+        print("No agent runs on this folder.")
+    return Exit.OK
+
+
+def _wait_until_unlocked(state: StateDir) -> bool:
+    deadline = time.monotonic() + STOP_SECONDS
+    while state.is_locked():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def version_command(arguments: argparse.Namespace) -> int:
+    print(f"imp-agent {version()}")
+    return Exit.OK
+
+
+# --- options ---
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="imp-agent", description="Makes the API gateway of a cluster match the portal."
+    )
+    commands = top.add_subparsers(required=True, metavar="command")
+    _join_options(
+        _command(commands, "join", join_command, "join a cluster with a registration token")
+    )
+    _run_options(_command(commands, "run", run_command, "run the gateway and keep it up to date"))
+    status = _command(commands, "status", status_command, "say how the agent and its gateway are")
+    status.add_argument("--json", action="store_true", help="for programs")
+    stop = _command(commands, "stop", stop_command, "stop the agent; the gateway serves on")
+    stop.add_argument("--gateway", action="store_true", help="stop the gateway as well")
+    commands.add_parser("version", help="print the version").set_defaults(command=version_command)
+    return top
+
+
+def _command(
+    commands: Any, name: str, call: Callable[[argparse.Namespace], int], words: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=words)
+    command.set_defaults(command=call)
+    command.add_argument(
+        "--state-dir",
+        type=Path,
+        default=default_state_dir(),
+        metavar="DIR",
+        help="the agent's private folder (default: %(default)s)",
+    )
+    return command
+
+
+def default_state_dir() -> Path:
+    if named := os.environ.get("IMP_AGENT_STATE_DIR"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/imp-agent")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "imp-agent"
+
+
+def _join_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--server", metavar="HOST:PORT", help="the portal's address for agents")
+    command.add_argument("--token", default="", help="the registration token")
+    command.add_argument(
+        "--token-file", default="", metavar="FILE", help='read it there; "-" = stdin'
+    )
+    command.add_argument(
+        "--name", default="", help="unique in the cluster (default: the host's name)"
+    )
+    trust = command.add_mutually_exclusive_group()
+    trust.add_argument(
+        "--ca-sha256",
+        default="",
+        metavar="HEX",
+        help="trust only the portal's authority of this digest",
+    )
+    trust.add_argument(
+        "--ca-file", type=Path, metavar="PEM", help="trust only the authorities in this file"
+    )
+    command.add_argument(
+        "--portal", default="", metavar="URL", help="where /agent/ca.pem is (default: https://HOST)"
+    )
+    command.add_argument(
+        "--gateway-class", default="envoy", choices=sorted(MAKERS), help="what it drives"
+    )
+
+
+def _run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--listen",
+        type=_listen,
+        metavar="HOST:PORT",
+        help="/healthz and /metrics (default: 127.0.0.1:9464, or a free port when that is taken)",
+    )
+    command.add_argument("--log-format", choices=["json", "text"], default="json")
+    command.add_argument(
+        "--on-revoked",
+        choices=["exit", "serve"],
+        default="exit",
+        help="once revoked: end with code 5, or stay and keep the gateway as it is (for containers)",
+    )
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
