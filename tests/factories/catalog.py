@@ -1,4 +1,4 @@
-"""What providers define. ProductFactory(complete=True) can be published: a service with a route and a backend."""
+"""What providers define. ProductFactory(complete=True) can be published: it has all that this takes."""
 
 from __future__ import annotations
 
