@@ -7,7 +7,8 @@ import uuid
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +33,25 @@ class AuthMode(models.TextChoices):
 class Visibility(models.TextChoices):
     PUBLIC = "public", _("Public")
     PRIVATE = "private", _("Private")
+
+
+class ProductPublishQuerySet(TenantQuerySet):
+    def with_reach(self) -> ProductPublishQuerySet:
+        """Annotate on how many of the cluster's agents the live revision really is: live_on of agents."""
+        agents = Agent.objects.filter(cluster=OuterRef("cluster"), revoked_at=None)
+        serving = AgentPublish.objects.filter(
+            publish=OuterRef("pk"),
+            revision=OuterRef("live_revision__digest"),
+            agent__revoked_at=None,
+        )
+        return self.annotate(
+            agents=_count(agents, by="cluster"), live_on=_count(serving, by="publish")
+        )
+
+
+def _count(rows: models.QuerySet, *, by: str) -> Coalesce:
+    counted = rows.order_by().values(by).annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
 
 
 class ProductPublish(models.Model):
@@ -75,7 +95,7 @@ class ProductPublish(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = ProductPublishQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "id"]

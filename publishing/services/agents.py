@@ -1,39 +1,46 @@
-"""What agentd asks and reports on behalf of agents. Everything it says may be repeated, late or stale."""
+"""What agentd asks and reports on behalf of agents. Whatever they say may be repeated, late or stale."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from clusters.models import Agent, live_agents
-from core.addresses import DENIED_NETWORKS
 from core.errors import DomainError, InvalidInput
 from publishing.models import (
     AgentPublish,
     Deployment,
     DeploymentVerdict,
     ProductPublish,
-    PublishRevision,
 )
 from publishing.services import deployments
+from publishing.services.desired import bundle, manifest
 from publishing.services.timeline import announce, announce_cluster, tell
 from publishing.states import OPEN, OUTSTANDING, Happening, Kind, Outcome, Progress
+
+__all__ = [
+    "Command",
+    "bundle",
+    "dispatch",
+    "manifest",
+    "pending_commands",
+    "record_result",
+    "record_state",
+    "sweep",
+]
 
 log = logging.getLogger(__name__)
 
 REPORTED = (Outcome.APPLYING, Outcome.APPLIED, Outcome.FAILED)
-MAX_WORDS = 8000  # of a gateway's error
-MAX_CALLS = 50  # of a probe
-MAX_BIGINT = 2**63 - 1
+NOTHING = {"revision": "", "error": "", "warning": ""}  # said of what an agent does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +173,9 @@ def _accept(
     if verdict.outcome not in {*OUTSTANDING, Outcome.STALE} or verdict.outcome == outcome:
         return False
     verdict.outcome = outcome
-    verdict.error = _words(error)
-    verdict.probe = _plain(list(probe)[:MAX_CALLS])
-    verdict.timings = _plain(timings)
+    verdict.error = error
+    verdict.probe = probe
+    verdict.timings = timings
     verdict.updated_at = timezone.now()
     verdict.save(update_fields=["outcome", "error", "probe", "timings", "updated_at"])
     return True
@@ -217,10 +224,10 @@ def record_state(
     """What the agent's gateway serves now, complete: what it does not name, it does not serve."""
     agent = _session(agent_id, epoch)
     said = {
-        "applied_generation": _number(applied_generation, "applied_generation"),
-        "settled_generation": _number(settled_generation, "settled_generation"),
-        "access_version": _number(access_version, "access_version"),
-        "last_error": _words(last_error),
+        "applied_generation": applied_generation,
+        "settled_generation": settled_generation,
+        "access_version": access_version,
+        "last_error": last_error,
     }
     moved = {field: value for field, value in said.items() if getattr(agent, field) != value}
     if moved:
@@ -236,141 +243,31 @@ def record_state(
 
 def _record_publishes(agent: Agent, publishes: list[dict[str, Any]]) -> list[ProductPublish]:
     """Write the rows that differ from what is known: none, on most reports."""
-    said = {row["id"]: row for row in map(_reported, publishes) if row}
     known = {row.publish_id: row for row in AgentPublish.objects.filter(agent=agent)}
-    for gone in known.keys() - said.keys():
-        said[gone] = {"revision": "", "error": "", "warning": ""}
+    said = dict.fromkeys(known, NOTHING) | {row["id"]: row for row in publishes}
     differ = {pk: row for pk, row in said.items() if _differs(known.get(pk), row)}
     if not differ:
         return []
     own = ProductPublish.objects.filter(pk__in=list(differ), cluster_id=agent.cluster_id)
     changed = list(own.select_related("cluster"))
     now = timezone.now()
+    rows = [
+        AgentPublish(
+            agent=agent,
+            publish=publish,
+            observed_at=now,
+            **{field: differ[publish.pk][field] for field in NOTHING},
+        )
+        for publish in changed
+    ]
     AgentPublish.objects.bulk_create(
-        [
-            AgentPublish(
-                agent=agent,
-                publish=publish,
-                revision=differ[publish.pk]["revision"],
-                error=differ[publish.pk]["error"],
-                warning=differ[publish.pk]["warning"],
-                observed_at=now,
-            )
-            for publish in changed
-        ],
+        rows,
         update_conflicts=True,
         unique_fields=["agent", "publish"],
-        update_fields=["revision", "error", "warning", "observed_at"],
+        update_fields=[*NOTHING, "observed_at"],
     )
     return changed
 
 
-def _reported(row: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        pk = UUID(str(row["id"]))
-    except ValueError:
-        return None
-    return {
-        "id": pk,
-        "revision": _words(row.get("revision", ""))[:64],
-        "error": _words(row.get("error", "")),
-        "warning": _words(row.get("warning", "")),
-    }
-
-
 def _differs(known: AgentPublish | None, said: dict[str, Any]) -> bool:
-    if known is None:
-        return True
-    return (known.revision, known.error, known.warning) != (
-        said["revision"],
-        said["error"],
-        said["warning"],
-    )
-
-
-# --- Reading ---------------------------------------------------------------------------------------
-
-
-def manifest(*, agent: Agent) -> dict[str, Any]:
-    """What the agent's cluster should run, as message Manifest."""
-    # The numbers first: what is read after them is at least as new as they say.
-    cluster = type(agent.cluster).objects.select_related("state").get(pk=agent.cluster_id)
-    agents = Agent.objects.filter(cluster=cluster, revoked_at=None).count()
-    opened = Deployment.objects.filter(publish__cluster=cluster, status__in=OPEN)
-    wanted = _wanted(cluster.pk, opened)
-    return {
-        "generation": cluster.state.desired_generation,
-        "access_version": cluster.state.access_version,
-        "lineage": str(cluster.state.lineage),
-        "cluster_id": str(cluster.pk),
-        "agent_count": max(1, agents),
-        "denied_networks": list(DENIED_NETWORKS),
-        "allowed_networks": list(cluster.allowed_networks),
-        "publishes": wanted,
-        "withdrawals": _withdrawals(opened, besides={row["publish_id"] for row in wanted}),
-    }
-
-
-def bundle(*, agent: Agent, digest: str) -> str:
-    """The canonical JSON behind a digest: of what is wanted or live on the agent's own cluster."""
-    return PublishRevision.objects.values_list("document", flat=True).get(
-        Q(publish__wanted_revision=F("pk")) | Q(publish__live_revision=F("pk")),
-        digest=digest,
-        publish__cluster=agent.cluster_id,
-    )
-
-
-def _wanted(cluster_id: UUID, opened: Any) -> list[dict[str, str]]:
-    waiting = {
-        (publish_id, revision_id): str(pk)
-        for pk, publish_id, revision_id in opened.filter(kind=Kind.PUBLISH).values_list(
-            "pk", "publish_id", "revision_id"
-        )
-    }
-    rows = ProductPublish.objects.filter(cluster=cluster_id, wanted_revision__isnull=False)
-    wanted = rows.order_by("pk").values_list("pk", "wanted_revision_id", "wanted_revision__digest")
-    return [
-        {
-            "publish_id": str(pk),
-            "revision": digest,
-            "deployment_id": waiting.get((pk, revision_id), ""),
-        }
-        for pk, revision_id, digest in wanted
-    ]
-
-
-def _withdrawals(opened: Any, *, besides: set[str]) -> list[dict[str, str]]:
-    """Never both wanted and absent: one that began since the wanted ones were read comes next time."""
-    rows = opened.filter(kind=Kind.WITHDRAW).order_by("publish_id")
-    return [
-        {"publish_id": str(publish_id), "deployment_id": str(pk)}
-        for pk, publish_id in rows.values_list("pk", "publish_id")
-        if str(publish_id) not in besides
-    ]
-
-
-# --- Values that came over the wire ----------------------------------------------------------------
-
-
-def _number(value: int, field: str) -> int:
-    if not 0 <= value <= MAX_BIGINT:
-        raise InvalidInput(_("The number is out of range."), field=field)
-    return value
-
-
-def _words(value: str) -> str:
-    """Text that PostgreSQL can store, of a length that people can read."""
-    return value.replace("\x00", "")[:MAX_WORDS]
-
-
-def _plain(value: Any) -> Any:
-    """The same for JSON: no NUL, no NaN."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return _words(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return known is None or any(getattr(known, field) != said[field] for field in NOTHING)

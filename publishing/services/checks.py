@@ -1,4 +1,4 @@
-"""What is refused before anything is sent to a cluster, each with its own code."""
+"""What is refused before anything changes, each with its own code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from catalog.models import ApiService, Gateway
 from clusters.models import Cluster
 from clusters.rules import port_ranges
 from core.addresses import forbidden, literal
-from core.errors import DomainError
-from publishing.compile import Definition
+from core.errors import DomainError, InvalidTransition
+from publishing.compile import Compiled, Definition
 from publishing.models import AuthMode, ProductPublish
+from publishing.services.deployments import hold_cluster, open_deployment
+from publishing.states import EDITABLE, Status
 
 # What the drivers enforce today. Anything else would leave an API open that looks protected.
 ENFORCED = (AuthMode.NONE, AuthMode.API_KEY)
@@ -32,11 +34,6 @@ def before_publish(publish: ProductPublish, definition: Definition) -> None:
     _contents(definition)
     _ports(definition)
     _backends(definition)
-
-
-def offered(organization_id: UUID) -> Q:
-    """Clusters that are open to this very organization, whatever else its people belong to."""
-    return Q(open_to_all=True) | Q(open_to=organization_id)
 
 
 def drivable(gateway: Gateway, cluster: Cluster) -> None:
@@ -98,7 +95,7 @@ def _maintenance(cluster: Cluster) -> None:
 def _offer(publish: ProductPublish) -> None:
     """The operator may have closed the cluster since the publish was created."""
     cluster = publish.cluster
-    if not Cluster.objects.filter(offered(publish.organization_id), pk=cluster.pk).exists():
+    if not Cluster.objects.open_for(publish.organization).filter(pk=cluster.pk).exists():
         raise DomainError(
             _("Cluster %(cluster)s is no longer open to your organization. Ask its operator.")
             % {"cluster": cluster.name},
@@ -192,3 +189,89 @@ def _names(services: list[ApiService]) -> str:
 
 def _ids(services: list[ApiService]) -> list[dict[str, Any]]:
     return [{"id": str(service.pk), "name": service.name} for service in services]
+
+
+# --- The publish itself ----------------------------------------------------------------------------
+
+
+def at_rest(publish: ProductPublish, wish: str) -> None:
+    if publish.status not in EDITABLE:
+        raise InvalidTransition(
+            _("This publish is %(status)s. Withdraw it first to %(wish)s.")
+            % {"status": publish.status, "wish": wish},
+            details={"status": publish.status},
+        )
+    deployment = open_deployment(publish)
+    if deployment is not None:
+        raise DomainError(
+            _(
+                "This publish is %(status)s, but its deployment #%(number)d is %(progress)s. "
+                "Wait for it, or cancel it while it is queued, to %(wish)s."
+            )
+            % {
+                "status": publish.status,
+                "number": deployment.number,
+                "progress": deployment.status,
+                "wish": wish,
+            },
+            code="deployment_under_way",
+            details={"status": publish.status, "deployment_id": str(deployment.pk)},
+        )
+
+
+def movable(publish: ProductPublish) -> None:
+    """Plans and keys are known to the gateways of one cluster."""
+    if publish.plans.exists():
+        raise DomainError(
+            _(
+                "This publish has plans, and their keys belong to cluster %(cluster)s. "
+                "Create another publish for the other cluster."
+            )
+            % {"cluster": publish.cluster.name},
+            code="cluster_fixed",
+        )
+
+
+def target_free(publish: ProductPublish) -> None:
+    """One publish per target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
+    if publish.status == Status.PUBLISHED:
+        return
+    hold_cluster(publish.cluster_id)
+    other = (
+        ProductPublish.objects.filter(
+            Q(status__in=[Status.DRAFT, Status.PUBLISHED]) | Q(wanted_revision__isnull=False),
+            product=publish.product_id,
+            environment=publish.environment,
+            cluster=publish.cluster_id,
+            gateway=publish.gateway_id,
+        )
+        .exclude(pk=publish.pk)
+        .first()
+    )
+    if other is not None:
+        raise DomainError(
+            _(
+                "%(product)s already has a publish for %(environment)s on cluster %(cluster)s with "
+                "this gateway; it is %(status)s. Use that one."
+            )
+            % {
+                "product": publish.product,
+                "environment": publish.environment,
+                "cluster": publish.cluster.name,
+                "status": other.status,
+            },
+            code="publish_exists",
+            details={"publish_id": str(other.pk), "status": other.status},
+        )
+
+
+def something_new(publish: ProductPublish, compiled: Compiled) -> None:
+    """Live and wanted: while something else is on its way, going back is a change."""
+    live = publish.live_revision
+    if live and live.digest == compiled.digest and publish.wanted_revision_id == live.pk:
+        raise DomainError(
+            _("This is what the gateways serve already (r%(number)d). Change something first.")
+            % {"number": live.number},
+            code="nothing_to_publish",
+            details={"revision": live.digest},
+        )

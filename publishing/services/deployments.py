@@ -55,7 +55,7 @@ HAPPENINGS = {
 def locked(rows: QuerySet[ProductPublish]) -> QuerySet[ProductPublish]:
     """FOR NO KEY UPDATE: agents may report what they serve meanwhile."""
     return rows.select_related(
-        "cluster", "product", "gateway", "live_revision", "wanted_revision"
+        "organization", "cluster", "product", "gateway", "live_revision", "wanted_revision"
     ).select_for_update(no_key=True, of=("self",))
 
 

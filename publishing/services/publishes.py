@@ -7,12 +7,11 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts import access
 from accounts.models import Kind as OrganizationKind
-from accounts.models import Role
+from accounts.models import Organization, Role
 from catalog.models import Gateway, Product
 from clusters.models import Cluster
 from core.errors import DomainError, InvalidTransition
@@ -22,7 +21,7 @@ from publishing.models import Deployment, ProductPublish, PublishRevision
 from publishing.rules import Settings
 from publishing.services import checks, claims, deployments
 from publishing.services.timeline import announce, record, tell
-from publishing.states import EDITABLE, Happening, Kind, Progress, Status, check_publish_move
+from publishing.states import Happening, Kind, Progress, Status, check_publish_move
 
 MAX_NOTE = 500
 # Of a subscription. Its own context lies above this one; the database refuses the deletion as well.
@@ -52,14 +51,14 @@ def create(
     provider = access.organization_for(actor, organization_id, kind=OrganizationKind.PROVIDER)
     publish = ProductPublish(
         organization=provider,
-        product=_product(actor, provider.pk, product_id),
-        cluster=_cluster(actor, provider.pk, cluster_id),
-        gateway=_gateway(actor, provider.pk, gateway_id),
+        product=_product(actor, provider, product_id),
+        cluster=_cluster(actor, provider, cluster_id),
+        gateway=_gateway(actor, provider, gateway_id),
         created_by=actor,
         **rules.clean(settings),
     )
     checks.drivable(publish.gateway, publish.cluster)
-    _refuse_second(publish)
+    checks.target_free(publish)
     publish.save(force_insert=True)
     tell(publish, Happening.CREATED, actor=actor)
     record(publish, actor, "publish.create", after=describe(publish))
@@ -77,20 +76,20 @@ def update(
 ) -> ProductPublish:
     """Change where and how it will be published: in DRAFT or WITHDRAWN, with nothing under way."""
     publish = _workable(actor, publish_id)
-    _require_at_rest(publish, _("change its settings"))
+    checks.at_rest(publish, _("change its settings"))
     before = describe(publish)
     if cluster_id != publish.cluster_id:
-        _require_movable(publish)
-        publish.cluster = _cluster(actor, publish.organization_id, cluster_id)
+        checks.movable(publish)
+        publish.cluster = _cluster(actor, publish.organization, cluster_id)
     if gateway_id != publish.gateway_id:
-        publish.gateway = _gateway(actor, publish.organization_id, gateway_id)
+        publish.gateway = _gateway(actor, publish.organization, gateway_id)
     for field, value in rules.clean(settings).items():
         setattr(publish, field, value)
     after = describe(publish)
     if after == before:
         return publish
     checks.drivable(publish.gateway, publish.cluster)
-    _refuse_second(publish)
+    checks.target_free(publish)
     publish.save()
     tell(publish, Happening.EDITED, actor=actor)
     changed = [field for field in after if after[field] != before[field]]
@@ -108,7 +107,7 @@ def update(
 def delete(*, actor: Any, publish_id: UUID) -> None:
     """Admins only, in DRAFT or WITHDRAWN, and never from under an open subscription."""
     publish = _workable(actor, publish_id, Role.ADMIN)
-    _require_at_rest(publish, _("delete it"))
+    checks.at_rest(publish, _("delete it"))
     count = publish.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
     if count:
         raise DomainError(
@@ -137,9 +136,9 @@ def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
     deployments.hold_cluster(row.cluster_id)
     definition = definition_of(row)
     checks.before_publish(row, definition)
-    _refuse_second(row)
+    checks.target_free(row)
     compiled = compile_bundle(definition)
-    _refuse_repeat(row, compiled)
+    checks.something_new(row, compiled)
     claims.check(row, compiled.bundle, actor=actor)
     revision = _revision(row, compiled, actor)
     deployment = deployments.request(row, Kind.PUBLISH, revision, actor=actor, note=note)
@@ -205,18 +204,19 @@ def _workable(actor: Any, publish_id: UUID, role: Role = Role.MEMBER) -> Product
     return row
 
 
-def _product(actor: Any, organization_id: UUID, product_id: UUID) -> Product:
-    rows = Product.objects.visible_to(actor).filter(organization=organization_id)
+def _product(actor: Any, provider: Organization, product_id: UUID) -> Product:
+    rows = Product.objects.visible_to(actor).filter(organization=provider)
     return _referenced(rows, product_id, "product_id", _("There is no such product of yours."))
 
 
-def _gateway(actor: Any, organization_id: UUID, gateway_id: UUID) -> Gateway:
-    rows = Gateway.objects.visible_to(actor).filter(organization=organization_id)
+def _gateway(actor: Any, provider: Organization, gateway_id: UUID) -> Gateway:
+    rows = Gateway.objects.visible_to(actor).filter(organization=provider)
     return _referenced(rows, gateway_id, "gateway_id", _("There is no such gateway of yours."))
 
 
-def _cluster(actor: Any, organization_id: UUID, cluster_id: UUID) -> Cluster:
-    rows = Cluster.objects.offered_to(actor).filter(checks.offered(organization_id)).distinct()
+def _cluster(actor: Any, provider: Organization, cluster_id: UUID) -> Cluster:
+    """Open to this very organization, whatever else its people belong to."""
+    rows = Cluster.objects.offered_to(actor).open_for(provider)
     missing = _("There is no such cluster, or it is not open to you.")
     return _referenced(rows, cluster_id, "cluster_id", missing)
 
@@ -227,92 +227,6 @@ def _referenced(rows: models.QuerySet, pk: UUID, field: str, missing: str) -> An
         code = f"{field.removesuffix('_id')}_not_found"
         raise MissingReference(missing, code=code, details={field: [missing]})
     return row
-
-
-# --- Refusals --------------------------------------------------------------------------------------
-
-
-def _require_at_rest(publish: ProductPublish, wish: str) -> None:
-    if publish.status not in EDITABLE:
-        raise InvalidTransition(
-            _("This publish is %(status)s. Withdraw it first to %(wish)s.")
-            % {"status": publish.status, "wish": wish},
-            details={"status": publish.status},
-        )
-    deployment = deployments.open_deployment(publish)
-    if deployment is not None:
-        raise DomainError(
-            _(
-                "This publish is %(status)s, but its deployment #%(number)d is %(progress)s. "
-                "Wait for it, or cancel it while it is queued, to %(wish)s."
-            )
-            % {
-                "status": publish.status,
-                "number": deployment.number,
-                "progress": deployment.status,
-                "wish": wish,
-            },
-            code="deployment_under_way",
-            details={"status": publish.status, "deployment_id": str(deployment.pk)},
-        )
-
-
-def _require_movable(publish: ProductPublish) -> None:
-    """Plans and keys are known to the gateways of one cluster."""
-    if publish.plans.exists():
-        raise DomainError(
-            _(
-                "This publish has plans, and their keys belong to cluster %(cluster)s. "
-                "Create another publish for the other cluster."
-            )
-            % {"cluster": publish.cluster.name},
-            code="cluster_fixed",
-        )
-
-
-def _refuse_second(publish: ProductPublish) -> None:
-    """One publish per target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
-    if publish.status == Status.PUBLISHED:
-        return
-    deployments.hold_cluster(publish.cluster_id)
-    other = (
-        ProductPublish.objects.filter(
-            Q(status__in=[Status.DRAFT, Status.PUBLISHED]) | Q(wanted_revision__isnull=False),
-            product=publish.product_id,
-            environment=publish.environment,
-            cluster=publish.cluster_id,
-            gateway=publish.gateway_id,
-        )
-        .exclude(pk=publish.pk)
-        .first()
-    )
-    if other is not None:
-        raise DomainError(
-            _(
-                "%(product)s already has a publish for %(environment)s on cluster %(cluster)s with "
-                "this gateway; it is %(status)s. Use that one."
-            )
-            % {
-                "product": publish.product,
-                "environment": publish.environment,
-                "cluster": publish.cluster.name,
-                "status": other.status,
-            },
-            code="publish_exists",
-            details={"publish_id": str(other.pk), "status": other.status},
-        )
-
-
-def _refuse_repeat(publish: ProductPublish, compiled: Compiled) -> None:
-    """Live and wanted: while something else is on its way, going back is a change."""
-    live = publish.live_revision
-    if live and live.digest == compiled.digest and publish.wanted_revision_id == live.pk:
-        raise DomainError(
-            _("This is what the gateways serve already (r%(number)d). Change something first.")
-            % {"number": live.number},
-            code="nothing_to_publish",
-            details={"revision": live.digest},
-        )
 
 
 def _revision(publish: ProductPublish, compiled: Compiled, actor: Any) -> PublishRevision:

@@ -1,0 +1,274 @@
+"""Shapes on the wire, as the specs name them. The rules are the services'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from publishing.models import (
+    AuthMode,
+    Deployment,
+    DeploymentVerdict,
+    Environment,
+    ProductPublish,
+    PublishEvent,
+    PublishRevision,
+    Visibility,
+)
+from publishing.services.publishes import MAX_NOTE
+
+# --- Bodies ----------------------------------------------------------------------------------------
+
+
+class Text(serializers.CharField):
+    """Text and nothing else: a number is a mistake of the caller."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Flag(serializers.BooleanField):
+    """true or false; "no" is not false."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class PublishSettings(serializers.Serializer):
+    cluster_id = serializers.UUIDField()
+    gateway_id = serializers.UUIDField()
+    environment = serializers.ChoiceField(Environment.choices)
+    hostname_base = Text(max_length=255, help_text="Host name that callers use, without a port.")
+    auth_mode = serializers.ChoiceField(AuthMode.choices)
+    auth_config = serializers.JSONField(
+        default=dict, help_text="For oauth2: issuer (https), audience, scopes."
+    )
+    visibility = serializers.ChoiceField(Visibility.choices, default=Visibility.PUBLIC)
+    approval_required = Flag(default=False)
+
+
+class NewPublish(PublishSettings):
+    product_id = serializers.UUIDField()
+
+
+class PublishNote(serializers.Serializer):
+    note = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
+
+
+class WithdrawReason(serializers.Serializer):
+    reason = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
+
+
+# --- Deployments -----------------------------------------------------------------------------------
+
+
+class RevisionSerializer(serializers.ModelSerializer):
+    live = serializers.SerializerMethodField()
+    wanted = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PublishRevision
+        fields = ["id", "number", "digest", "live", "wanted", "created_by", "created_at"]
+        read_only_fields = fields
+
+    def get_live(self, row: PublishRevision) -> bool:
+        return row.pk == row.publish.live_revision_id
+
+    def get_wanted(self, row: PublishRevision) -> bool:
+        return row.pk == row.publish.wanted_revision_id
+
+
+class RevisionName(serializers.ModelSerializer):
+    class Meta:
+        model = PublishRevision
+        fields = ["id", "number", "digest"]
+        read_only_fields = fields
+
+
+class ProbeCallSerializer(serializers.Serializer):
+    """One call that an agent made to its own gateway after it applied a publish."""
+
+    method = serializers.CharField()
+    host = serializers.CharField()
+    port = serializers.IntegerField()
+    path = serializers.CharField()
+    with_credential = serializers.BooleanField()
+    expected = serializers.IntegerField()
+    got = serializers.IntegerField(help_text="0: no answer.")
+    body = serializers.CharField()
+    latency_ms = serializers.FloatField()
+
+
+@extend_schema_field(ProbeCallSerializer(many=True))
+class ProbeField(serializers.JSONField):
+    """Stored as the agent said it."""
+
+
+class VerdictSerializer(serializers.ModelSerializer):
+    agent_id = serializers.UUIDField(read_only=True)
+    agent = serializers.CharField(source="agent.name", read_only=True)
+    probe = ProbeField(read_only=True)
+
+    class Meta:
+        model = DeploymentVerdict
+        fields = ["agent_id", "agent", "outcome", "error", "probe", "timings", "updated_at"]
+        read_only_fields = fields
+
+
+class DeploymentBriefSerializer(serializers.ModelSerializer):
+    product_publish_id = serializers.UUIDField(source="publish_id", read_only=True)
+    revision = RevisionName(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id",
+            "product_publish_id",
+            "number",
+            "kind",
+            "revision",
+            "note",
+            "generation",
+            "status",
+            "detail",
+            "requested_by",
+            "created_at",
+            "dispatched_at",
+            "finished_at",
+        ]
+        read_only_fields = fields
+
+
+class DeploymentSerializer(DeploymentBriefSerializer):
+    verdicts = VerdictSerializer(many=True, read_only=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta(DeploymentBriefSerializer.Meta):
+        fields = [*DeploymentBriefSerializer.Meta.fields, "error", "verdicts"]
+        read_only_fields = fields
+
+    def get_error(self, row: Deployment) -> str:
+        """The words of the first gateway that refused."""
+        return next((verdict.error for verdict in row.verdicts.all() if verdict.error), "")
+
+
+# --- Publishes -------------------------------------------------------------------------------------
+
+
+class LiveOn(serializers.Serializer):
+    live = serializers.IntegerField(source="live_on", help_text="Agents that serve what is live.")
+    total = serializers.IntegerField(source="agents", help_text="Unrevoked agents of the cluster.")
+
+
+class ProofSerializer(serializers.Serializer):
+    agent_id = serializers.UUIDField()
+    agent = serializers.CharField(source="agent.name")
+    deployment_id = serializers.UUIDField()
+    proved_at = serializers.DateTimeField(source="updated_at")
+    calls = ProbeCallSerializer(many=True, source="probe")
+
+
+class ProductPublishSerializer(serializers.ModelSerializer):
+    product_id = serializers.UUIDField(read_only=True)
+    product_name = serializers.CharField(source="product", read_only=True)
+    provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
+    gateway_id = serializers.UUIDField(read_only=True)
+    cluster_id = serializers.UUIDField(read_only=True)
+    cluster_name = serializers.CharField(source="cluster.name", read_only=True)
+    api_services = serializers.SerializerMethodField()
+    route_ids = serializers.SerializerMethodField()
+    live_revision = RevisionName(read_only=True, allow_null=True)
+    wanted_revision = RevisionName(read_only=True, allow_null=True)
+    open_deployment = serializers.SerializerMethodField()
+    live_on = LiveOn(source="*", read_only=True)
+
+    class Meta:
+        model = ProductPublish
+        fields = [
+            "id",
+            "product_id",
+            "product_name",
+            "provider_tenant_id",
+            "gateway_id",
+            "cluster_id",
+            "cluster_name",
+            "environment",
+            "hostname_base",
+            "api_services",
+            "route_ids",
+            "auth_mode",
+            "auth_config",
+            "visibility",
+            "approval_required",
+            "status",
+            "live_revision",
+            "wanted_revision",
+            "open_deployment",
+            "live_on",
+            "published_at",
+            "published_by",
+            "withdrawn_at",
+            "withdrawn_by",
+            "withdraw_reason",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    def get_api_services(self, row: ProductPublish) -> list[str]:
+        """All services of the product go along."""
+        return sorted(str(service.pk) for service in row.product.services.all())
+
+    def get_route_ids(self, row: ProductPublish) -> list[str]:
+        services = row.product.services.all()
+        return sorted(str(route.pk) for service in services for route in service.routes.all())
+
+    @extend_schema_field(DeploymentBriefSerializer(allow_null=True))
+    def get_open_deployment(self, row: ProductPublish) -> dict[str, Any] | None:
+        found = next(iter(row.open_deployments), None)
+        return DeploymentBriefSerializer(found).data if found else None
+
+
+class ProductPublishDetailSerializer(ProductPublishSerializer):
+    proof = serializers.SerializerMethodField()
+
+    class Meta(ProductPublishSerializer.Meta):
+        fields = [*ProductPublishSerializer.Meta.fields, "proof"]
+        read_only_fields = fields
+
+    @extend_schema_field(ProofSerializer(many=True))
+    def get_proof(self, row: ProductPublish) -> list[dict[str, Any]]:
+        """What the gateways answered when the live revision was last proved."""
+        return list(ProofSerializer(self.context["proof"], many=True).data)
+
+
+class StartedSerializer(ProductPublishDetailSerializer):
+    """A publish just after it was asked to change: with the deployment that does it."""
+
+    deployment = serializers.SerializerMethodField()
+
+    class Meta(ProductPublishDetailSerializer.Meta):
+        fields = [*ProductPublishDetailSerializer.Meta.fields, "deployment"]
+        read_only_fields = fields
+
+    @extend_schema_field(DeploymentSerializer)
+    def get_deployment(self, row: ProductPublish) -> dict[str, Any]:
+        return DeploymentSerializer(self.context["deployment"]).data
+
+
+class EventSerializer(serializers.ModelSerializer):
+    deployment_id = serializers.UUIDField(read_only=True, allow_null=True)
+    agent = serializers.CharField(source="agent.name", read_only=True, default=None)
+    actor_id = serializers.UUIDField(read_only=True, allow_null=True)
+    actor = serializers.CharField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = PublishEvent
+        fields = ["id", "kind", "deployment_id", "agent", "actor_id", "actor", "note", "created_at"]
+        read_only_fields = fields

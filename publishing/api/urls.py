@@ -1,0 +1,41 @@
+from django.urls import path
+
+from publishing.api import views
+
+COLLECTION = {"get": "list", "post": "create"}
+ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
+publishes, deployments = views.ProductPublishViewSet, views.DeploymentViewSet
+
+urlpatterns = [
+    path(
+        "provider/products/<uuid:product_pk>/publishes",
+        views.ProductsPublishesViewSet.as_view(COLLECTION),
+        name="api-products-publishes",
+    ),
+    path("provider/product-publishes", publishes.as_view(COLLECTION), name="api-publishes"),
+    path("provider/product-publishes/<uuid:pk>", publishes.as_view(ONE), name="api-publish"),
+    *(
+        path(
+            f"provider/product-publishes/<uuid:pk>/{action}",
+            publishes.as_view({method: action}),
+            name=f"api-publish-{action}",
+        )
+        for action, method in {
+            "publish": "post",
+            "withdraw": "post",
+            "deployments": "get",
+            "revisions": "get",
+            "events": "get",
+        }.items()
+    ),
+    path(
+        "provider/deployments/<uuid:pk>",
+        deployments.as_view({"get": "retrieve"}),
+        name="api-deployment",
+    ),
+    path(
+        "provider/deployments/<uuid:pk>/cancel",
+        deployments.as_view({"post": "cancel"}),
+        name="api-deployment-cancel",
+    ),
+]

@@ -1,0 +1,275 @@
+"""/api/v1/provider/{product-publishes,products/:id/publishes,deployments}"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import access
+from accounts.models import Kind, Role
+from catalog.models import ApiService, Product, Route
+from core.api import VisibleMixin, ok, validated
+from core.errors import InvalidInput
+from publishing.api import serializers as shapes
+from publishing.filters import ProductPublishFilter
+from publishing.models import Deployment, DeploymentVerdict, ProductPublish
+from publishing.services import publishes as service
+from publishing.states import OPEN, Progress
+
+TAGS = ["Publishes"]
+ORDERINGS = ["created_at", "updated_at", "published_at", "environment", "status"]
+CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
+
+
+def publishes_for(user: Any) -> QuerySet[ProductPublish]:
+    """With all that one answer shows, in a number of queries that does not grow with the rows."""
+    routes = Route.objects.only("id", "service_id").order_by()
+    services = ApiService.objects.only("id").order_by().prefetch_related(Prefetch("routes", routes))
+    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
+    return (
+        ProductPublish.objects.visible_to(user)
+        .select_related("product", "cluster", "live_revision", "wanted_revision")
+        .defer("live_revision__document", "wanted_revision__document")
+        .prefetch_related(
+            Prefetch("product__services", services),
+            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments"),
+        )
+        .with_reach()
+    )
+
+
+def deployments_for(user: Any) -> QuerySet[Deployment]:
+    verdicts = DeploymentVerdict.objects.select_related("agent")
+    return (
+        Deployment.objects.visible_to(user)
+        .select_related("revision")
+        .defer("revision__document")
+        .prefetch_related(Prefetch("verdicts", verdicts))
+    )
+
+
+def proof_of(publish: ProductPublish) -> list[DeploymentVerdict]:
+    """The verdicts of the deployment that made live what is live."""
+    if publish.live_revision_id is None:
+        return []
+    newest = publish.deployments.filter(
+        revision=publish.live_revision_id, status=Progress.SUCCEEDED
+    ).order_by("-number")
+    verdicts = DeploymentVerdict.objects.filter(deployment__in=newest[:1]).exclude(probe=[])
+    return list(verdicts.select_related("agent"))
+
+
+def shown(user: Any, pk: UUID) -> dict[str, Any]:
+    row = get_object_or_404(publishes_for(user), pk=pk)
+    return shapes.ProductPublishDetailSerializer(row, context={"proof": proof_of(row)}).data
+
+
+def started(user: Any, deployment: Deployment, message: str) -> Response:
+    row = get_object_or_404(publishes_for(user), pk=deployment.publish_id)
+    context = {
+        "proof": proof_of(row),
+        "deployment": deployments_for(user).get(pk=deployment.pk),
+    }
+    data = shapes.StartedSerializer(row, context=context).data
+    return ok(data, status=202, message=message)
+
+
+@extend_schema(tags=TAGS)
+@extend_schema_view(
+    list=extend_schema(
+        summary="List publishes", responses=shapes.ProductPublishSerializer(many=True)
+    )
+)
+class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+    """Products on clusters. Creating dispatches nothing; publishing is an act of its own."""
+
+    model = ProductPublish
+    queryset = ProductPublish.objects.none()
+    serializer_class = shapes.ProductPublishSerializer
+    filterset_class = ProductPublishFilter
+    ordering_fields = ORDERINGS
+
+    def get_queryset(self):
+        return publishes_for(self.request.user)
+
+    @extend_schema(
+        summary="Prepare a publish",
+        request=shapes.NewPublish,
+        responses={201: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
+    )
+    def create(self, request: Request) -> Response:
+        if request.organization is None:
+            raise Http404
+        provider = access.organization_for(
+            request.user, request.organization.pk, kind=Kind.PROVIDER
+        )
+        body = validated(shapes.NewPublish, request)
+        row = service.create(actor=request.user, organization_id=provider.pk, **body)
+        return Response(shown(request.user, row.pk), status=201)
+
+    @extend_schema(summary="Read a publish", responses=shapes.ProductPublishDetailSerializer)
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return Response(shown(request.user, pk))
+
+    @extend_schema(
+        summary="Change the settings of a publish",
+        description="In DRAFT or WITHDRAWN, with no deployment under way. What is left out goes "
+        "back to its default; the product stays.",
+        request=shapes.PublishSettings,
+        responses={200: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
+    )
+    def update(self, request: Request, pk: UUID) -> Response:
+        row = self._writable(pk)
+        given = request.data.get("product_id") if isinstance(request.data, dict) else None
+        if given is not None and str(given).lower() != str(row.product_id):
+            raise InvalidInput(
+                _("A publish stays with its product. Create another one."), field="product_id"
+            )
+        body = validated(shapes.PublishSettings, request)
+        service.update(actor=request.user, publish_id=pk, **body)
+        return Response(shown(request.user, pk))
+
+    @extend_schema(
+        summary="Delete a publish",
+        description="Admins only; in DRAFT or WITHDRAWN, without an open subscription.",
+        responses={204: None, 409: CONFLICT},
+    )
+    def destroy(self, request: Request, pk: UUID) -> Response:
+        service.delete(actor=request.user, publish_id=pk)
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Publish",
+        description="Sends the product, as it is defined now, to the cluster's gateways.",
+        request=shapes.PublishNote,
+        responses={202: shapes.StartedSerializer, 409: CONFLICT},
+    )
+    def publish(self, request: Request, pk: UUID) -> Response:
+        self._writable(pk)
+        body = validated(shapes.PublishNote, request)
+        deployment = service.publish(actor=request.user, publish_id=pk, **body)
+        return started(request.user, deployment, _("The cluster's agents are told to publish it."))
+
+    @extend_schema(
+        summary="Withdraw",
+        description="Takes it off the gateways; subscriptions and keys stay as they are.",
+        request=shapes.WithdrawReason,
+        responses={202: shapes.StartedSerializer, 409: CONFLICT},
+    )
+    def withdraw(self, request: Request, pk: UUID) -> Response:
+        self._writable(pk)
+        body = validated(shapes.WithdrawReason, request)
+        deployment = service.withdraw(actor=request.user, publish_id=pk, **body)
+        return started(request.user, deployment, _("The cluster's agents are told to drop it."))
+
+    @extend_schema(
+        summary="List a publish's deployments",
+        description="Newest first, with every agent's verdict and proof.",
+        responses=shapes.DeploymentSerializer(many=True),
+        filters=False,
+    )
+    def deployments(self, request: Request, pk: UUID) -> Response:
+        rows = deployments_for(request.user).filter(publish=self._seen(pk)).order_by("-number")
+        return self._paged(rows, shapes.DeploymentSerializer)
+
+    @extend_schema(
+        summary="List a publish's revisions",
+        responses=shapes.RevisionSerializer(many=True),
+        filters=False,
+    )
+    def revisions(self, request: Request, pk: UUID) -> Response:
+        rows = self._seen(pk).revisions.select_related("publish").defer("document")
+        return self._paged(rows, shapes.RevisionSerializer)
+
+    @extend_schema(
+        summary="Read a publish's timeline",
+        responses=shapes.EventSerializer(many=True),
+        filters=False,
+    )
+    def events(self, request: Request, pk: UUID) -> Response:
+        rows = self._seen(pk).events.select_related("actor", "agent")
+        return self._paged(rows, shapes.EventSerializer)
+
+    def _seen(self, pk: UUID) -> ProductPublish:
+        """A stranger gets the 404 before any word about the body."""
+        return get_object_or_404(ProductPublish.objects.visible_to(self.request.user), pk=pk)
+
+    def _writable(self, pk: UUID) -> ProductPublish:
+        """And a viewer the 403."""
+        row = self._seen(pk)
+        access.require(self.request.user, row.organization_id, Role.MEMBER)
+        return row
+
+    def _paged(self, rows: QuerySet, serializer: type) -> Response:
+        return self.get_paginated_response(serializer(self.paginate_queryset(rows), many=True).data)
+
+
+@extend_schema(tags=TAGS)
+class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+    """The publishes of one product."""
+
+    queryset = ProductPublish.objects.none()
+    serializer_class = shapes.ProductPublishSerializer
+    filterset_class = ProductPublishFilter
+    ordering_fields = ORDERINGS
+
+    def get_queryset(self):
+        return publishes_for(self.request.user).filter(product=self.kwargs["product_pk"])
+
+    @extend_schema(
+        summary="List a product's publishes",
+        responses=shapes.ProductPublishSerializer(many=True),
+    )
+    def list(self, request: Request, product_pk: UUID) -> Response:
+        self._product(product_pk)
+        return super().list(request)
+
+    @extend_schema(
+        summary="Prepare a publish of a product",
+        request=shapes.PublishSettings,
+        responses={201: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
+    )
+    def create(self, request: Request, product_pk: UUID) -> Response:
+        product = self._product(product_pk)
+        access.require(request.user, product.organization_id, Role.MEMBER)
+        body = validated(shapes.PublishSettings, request)
+        row = service.create(
+            actor=request.user,
+            organization_id=product.organization_id,
+            product_id=product.pk,
+            **body,
+        )
+        return Response(shown(request.user, row.pk), status=201)
+
+    def _product(self, pk: UUID) -> Product:
+        return get_object_or_404(Product.objects.visible_to(self.request.user), pk=pk)
+
+
+@extend_schema(tags=TAGS)
+@extend_schema_view(retrieve=extend_schema(summary="Read a deployment"))
+class DeploymentViewSet(VisibleMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    model = Deployment
+    queryset = Deployment.objects.none()
+    serializer_class = shapes.DeploymentSerializer
+
+    def get_queryset(self):
+        return deployments_for(self.request.user)
+
+    @extend_schema(
+        summary="Cancel a deployment",
+        description="Only while it is QUEUED.",
+        request=None,
+        responses={200: shapes.DeploymentSerializer, 409: CONFLICT},
+    )
+    def cancel(self, request: Request, pk: UUID) -> Response:
+        service.cancel(actor=request.user, deployment_id=pk)
+        return Response(self.get_serializer(self.get_object()).data)
