@@ -21,9 +21,9 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
-    """Note that `actor` (a User, an Agent, or None for the system) did `action` ("cluster.create") to `target`.
+    """Note that `actor` (a User, an Agent, None for the system) did `action` to `target`.
 
-    Never pass a secret in `before` or `after`.
+    Actions read "cluster.create". Never pass a secret in `before` or `after`.
     """
     where = origin.get()
     return AuditEvent.objects.create(

@@ -16,10 +16,9 @@ def choices(user: User) -> list[Organization]:
 
 
 def of_session(session: Any, user: User) -> Organization | None:
-    """The one chosen in this session, else the first."""
-    mine = Organization.objects.visible_to(user)
-    chosen = _uuid(session.get(SESSION_KEY))
-    return (mine.filter(pk=chosen).first() if chosen else None) or mine.first()
+    """The one chosen in this session, else the first of the user's own."""
+    chosen = by_id(user, session.get(SESSION_KEY, ""))
+    return chosen or Organization.objects.filter(memberships__user=user).first()
 
 
 def by_id(user: User, value: str) -> Organization | None:

@@ -21,7 +21,7 @@ from core import secrets
 from core.errors import DomainError, InvalidInput
 
 USED_RESOLUTION = timedelta(minutes=1)
-TOKEN_KIND = "imp"
+TOKEN_KIND = "imp"  # noqa: S105 - the tokens' first letters, not one of them
 
 
 # --- Organizations and people --------------------------------------------------------------------

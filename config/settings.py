@@ -253,6 +253,17 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    # Fields of one name and several meanings.
+    "ENUM_NAME_OVERRIDES": {
+        "OrganizationKind": "accounts.models.Kind",
+        "ClusterStatus": "clusters.models.Status",
+        "PolicyKind": "catalog.models.PolicyKind",
+        "PublishStatus": "publishing.states.Status",
+        "DeploymentKind": "publishing.states.Kind",
+        "PublishEventKind": "publishing.states.Happening",
+        "DeploymentStatus": "publishing.states.Progress",
+        "SubscriptionStatus": "subscriptions.states.Status",
+    },
 }
 
 # --- Language and time --------------------------------------------------------------------------

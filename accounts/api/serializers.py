@@ -22,12 +22,12 @@ class PairSerializer(serializers.Serializer):
     expires_in = serializers.IntegerField()
 
 
-class TokenCreateSerializer(serializers.Serializer):
+class ApiTokenCreateSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=80)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class TokenSerializer(serializers.ModelSerializer):
+class ApiTokenSerializer(serializers.ModelSerializer):
     user_email = serializers.EmailField(source="user.email", read_only=True)
 
     class Meta:
@@ -46,11 +46,11 @@ class TokenSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class CreatedTokenSerializer(TokenSerializer):
+class CreatedApiTokenSerializer(ApiTokenSerializer):
     token = serializers.CharField(read_only=True, help_text="Shown once.")
 
-    class Meta(TokenSerializer.Meta):
-        fields = [*TokenSerializer.Meta.fields, "token"]
+    class Meta(ApiTokenSerializer.Meta):
+        fields = [*ApiTokenSerializer.Meta.fields, "token"]
         read_only_fields = fields
 
 

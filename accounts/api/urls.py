@@ -2,7 +2,7 @@ from django.urls import path
 
 from accounts.api import views
 
-tokens = views.TokenViewSet
+tokens = views.ApiTokenViewSet
 urlpatterns = [
     path("auth/login", views.Login.as_view(), name="auth-login"),
     path("auth/refresh", views.Refresh.as_view(), name="auth-refresh"),

@@ -84,12 +84,12 @@ class InPerson(permissions.BasePermission):
         return request.method in permissions.SAFE_METHODS or not isinstance(request.auth, ApiToken)
 
 
-class TokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
     """API tokens of the active organization: mine, and everybody's for its admins."""
 
     model = ApiToken
     queryset = ApiToken.objects.none()
-    serializer_class = serializers.TokenSerializer
+    serializer_class = serializers.ApiTokenSerializer
     permission_classes = (permissions.IsAuthenticated, InPerson)
     ordering_fields = ("created_at", "name", "last_used_at")
 
@@ -104,8 +104,8 @@ class TokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet)
         return rows.filter(user=self.request.user)
 
     @extend_schema(
-        request=serializers.TokenCreateSerializer,
-        responses={201: serializers.CreatedTokenSerializer},
+        request=serializers.ApiTokenCreateSerializer,
+        responses={201: serializers.CreatedApiTokenSerializer},
     )
     def create(self, request: Request) -> Response:
         """The answer holds the token itself, this one time."""
@@ -114,15 +114,15 @@ class TokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet)
         token, secret = services.create_api_token(
             actor=request.user,
             organization_id=request.organization.pk,
-            **validated(serializers.TokenCreateSerializer, request),
+            **validated(serializers.ApiTokenCreateSerializer, request),
         )
-        return Response(serializers.TokenSerializer(token).data | {"token": secret}, status=201)
+        return Response(serializers.ApiTokenSerializer(token).data | {"token": secret}, status=201)
 
-    @extend_schema(request=None, responses=serializers.TokenSerializer)
+    @extend_schema(request=None, responses=serializers.ApiTokenSerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         token = services.revoke_api_token(actor=request.user, token_id=self.get_object().pk)
-        return Response(serializers.TokenSerializer(token).data)
+        return Response(serializers.ApiTokenSerializer(token).data)
 
 
 class TooManyAttempts(DomainError):

@@ -8,11 +8,17 @@ BEGIN
 END $$;
 
 CREATE TRIGGER accounts_audit_append_only
-    BEFORE UPDATE OR DELETE OR TRUNCATE ON accounts_auditevent
+    BEFORE UPDATE OR DELETE ON accounts_auditevent
+    FOR EACH STATEMENT EXECUTE FUNCTION accounts_audit_append_only();
+
+-- Apart from the other, because tests that commit empty the tables afterwards.
+CREATE TRIGGER accounts_audit_no_truncate
+    BEFORE TRUNCATE ON accounts_auditevent
     FOR EACH STATEMENT EXECUTE FUNCTION accounts_audit_append_only();
 """
 UNDO = """
 DROP TRIGGER accounts_audit_append_only ON accounts_auditevent;
+DROP TRIGGER accounts_audit_no_truncate ON accounts_auditevent;
 DROP FUNCTION accounts_audit_append_only();
 """
 

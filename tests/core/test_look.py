@@ -1,10 +1,7 @@
 """Template tags, words for durations, the components' accessibility."""
 
-import json
-import subprocess
 from datetime import timedelta
 from pathlib import Path
-from shutil import which
 
 import pytest
 from django import forms
