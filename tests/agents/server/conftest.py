@@ -113,13 +113,14 @@ class Key:
 class Wire:
     """One Connect call. Raw bytes go out; what comes in is parsed."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, *, reads: bool = True) -> None:
         self._out: queue.Queue[bytes | None] = queue.Queue()
         self._call = channel.stream_stream(
             "/agent.v1.AgentService/Connect", response_deserializer=pb.ServerMessage.FromString
         )(iter(self._out.get, None))
         self._in: queue.Queue[pb.ServerMessage | None] = queue.Queue()
-        threading.Thread(target=self._pump, daemon=True).start()
+        if reads:
+            threading.Thread(target=self._pump, daemon=True).start()
 
     def metadata(self) -> dict[str, str]:
         return dict(self._call.initial_metadata())
@@ -181,9 +182,11 @@ class Remote:
     def __init__(self, channel: grpc.Channel, key: Key, agent_id: UUID) -> None:
         self.channel, self.key, self.agent_id = channel, key, agent_id
 
-    def dial(self, *, key: Key | None = None, iss: Any = None, **claims: Any) -> Wire:
+    def dial(
+        self, *, reads: bool = True, key: Key | None = None, iss: Any = None, **claims: Any
+    ) -> Wire:
         """Open a stream and say hello, with a token that may be wrong in one way."""
-        wire = Wire(self.channel)
+        wire = Wire(self.channel, reads=reads)
         given = wire.metadata()
         token = (key or self.key).jwt(
             iss or self.agent_id,
@@ -325,9 +328,10 @@ def make_deployment(cluster: Cluster) -> Deployment:
     )
 
 
-def dial(agentd: Agentd) -> grpc.Channel:
+def dial(agentd: Agentd, *options: tuple[str, int]) -> grpc.Channel:
     # A subchannel of its own, or two channels to one address share a connection.
-    return grpc.insecure_channel(agentd.address, [("grpc.use_local_subchannel_pool", 1)])
+    own = ("grpc.use_local_subchannel_pool", 1)
+    return grpc.insecure_channel(agentd.address, [own, *options])
 
 
 def make_remote(channel: grpc.Channel, cluster: Cluster, name: str = "agent-1") -> Remote:

@@ -128,7 +128,9 @@ def test_every_claim_is_needed(remote, missing):
     assert code.startswith("jwt_")
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.e30", "é" * 100, "x" * 5000, "..", "\x00"])
+@pytest.mark.parametrize(
+    "token", ["", "x", "a.b.c", "e30.e30.e30", "é" * 100, "x" * 5000, "..", "\x00"]
+)
 def test_what_is_no_jwt_opens_nothing(remote, token):
     assert outcome(send_jwt(remote, lambda _: token)) == (UNAUTHENTICATED, "jwt_malformed")
 
@@ -216,7 +218,11 @@ def test_five_mebibytes_are_too_much(remote, connected):
         },
         {"state_report": pb.StateReport(publishes=[pb.PublishState(id="x")])},
         {"state_report": pb.StateReport(applied_generation=2**64 - 1)},
-        {"state_report": pb.StateReport(publishes=[pb.PublishState(id=str(uuid4()), revision="A")])},
+        {
+            "state_report": pb.StateReport(
+                publishes=[pb.PublishState(id=str(uuid4()), revision="A")]
+            )
+        },
     ],
     ids=["id", "no outcome", "unknown outcome", "revision", "publish id", "number", "its revision"],
 )
