@@ -19,7 +19,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection
 from django.utils import timezone
 
 from agents.server.options import Options, Timings
@@ -207,44 +206,14 @@ class Remote:
         return Agent.objects.get(pk=self.agent_id)
 
 
-TRUNCATE_TRIGGERS = """
-SELECT quote_ident(c.relname), quote_ident(t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-WHERE NOT t.tgisinternal AND t.tgtype & 32 > 0
-"""
-
-
-def _switch_truncate_triggers(word: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(TRUNCATE_TRIGGERS)
-        for table, trigger in cursor.fetchall():
-            cursor.execute(f"ALTER TABLE {table} {word} TRIGGER {trigger}")
-
-
-@pytest.fixture
-def _triggers_back(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    yield
-    with django_db_blocker.unblock():
-        _switch_truncate_triggers("ENABLE")
-
-
-@pytest.fixture
-def committed_db(_triggers_back: None, transactional_db: None) -> Iterator[None]:
-    """Transactions really commit, so that other threads see them; afterwards all tables are emptied.
-
-    Emptying is what the append-only tables refuse, so their triggers look away for that moment.
-    """
-    yield
-    _switch_truncate_triggers("DISABLE")
-
-
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    request.getfixturevalue("db" if "agentd" not in request.fixturenames else "committed_db")
+    request.getfixturevalue("db" if "agentd" not in request.fixturenames else "transactional_db")
     return make_cluster()
 
 
 @pytest.fixture
-def start_agentd(committed_db: None) -> Iterator[Callable[..., Agentd]]:
+def start_agentd(transactional_db: None) -> Iterator[Callable[..., Agentd]]:
     """Start servers; the database is emptied only when all of them are gone."""
     running: list[Agentd] = []
 

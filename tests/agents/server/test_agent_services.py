@@ -218,7 +218,7 @@ def race(count: int, attempt: Any) -> list[str]:
         return list(threads.map(run, range(count)))
 
 
-def test_of_50_joiners_with_one_token_exactly_one_wins(committed_db):
+def test_of_50_joiners_with_one_token_exactly_one_wins(transactional_db):
     token = make_token(make_cluster())
 
     outcomes = race(50, lambda number: register(token, name=f"agent-{number}"))
@@ -229,7 +229,7 @@ def test_of_50_joiners_with_one_token_exactly_one_wins(committed_db):
     assert RegistrationToken.objects.get().use_count == 1
 
 
-def test_of_20_joiners_with_a_token_for_three_exactly_three_win(committed_db):
+def test_of_20_joiners_with_a_token_for_three_exactly_three_win(transactional_db):
     token = make_token(make_cluster(), max_uses=3)
 
     outcomes = race(20, lambda number: register(token, name=f"agent-{number}"))
@@ -238,7 +238,7 @@ def test_of_20_joiners_with_a_token_for_three_exactly_three_win(committed_db):
     assert Agent.objects.count() == 3
 
 
-def test_twins_with_one_key_become_one_agent(committed_db):
+def test_twins_with_one_key_become_one_agent(transactional_db):
     key, token = Key(), make_token(make_cluster(), max_uses=10)
 
     outcomes = race(10, lambda number: register(token, key))
