@@ -22,7 +22,6 @@ SPOOFED = {
     "x-consumer": "someone/else/entirely",
     "X-Consumer-Id": "42",
     "x-plan": "enterprise",
-    "x-imp-probe": "0" * 64,
     "x-credential-id": "1",
 }
 
@@ -160,6 +159,8 @@ def spoofing(scene: Scene, report: Report, keys: dict[str, str]) -> None:
         if value in SPOOFED.values()
     }
     report.expect("spoofed identity never reaches the upstream", leaked, {})
+    forged = gateway.status("/billing", keys["right"], headers={"x-imp-probe": "0" * 64})
+    report.expect("a forged probe reaches no upstream", forged, 404)
     report.check("public routes carry no identity", "x-consumer" not in public, public)
     report.expect(
         "escaped slash cannot leave the public route",

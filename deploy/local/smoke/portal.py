@@ -32,7 +32,7 @@ class Portal:
 
     def rows(self, path: str, **params: Any) -> list[dict[str, Any]]:
         data = self.get(path, **params)
-        return data["results"] if isinstance(data, dict) else data
+        return data["items"] if isinstance(data, dict) else data
 
     def page(self, path: str, email: str, password: str) -> str:
         """A page as a browser sees it: signed in by the login form."""
