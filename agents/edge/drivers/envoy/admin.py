@@ -19,6 +19,10 @@ class Admin:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
+    async def version(self) -> str:
+        """Envoy's own, like "1.40.0"."""
+        return str((await self._read("/server_info"))["version"]).split("/")[1]
+
     async def revisions(self) -> dict[str, dict[int, str]]:
         """Publish id -> port -> revision, as the route tables in use say."""
         # The mask leaves the routes out: what is wanted fits in a line for each publish.

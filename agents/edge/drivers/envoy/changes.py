@@ -56,7 +56,7 @@ class Changes:
         if not gone:
             return {}
         # From the disk first: a crash must not bring it back.
-        self._store.drop(gone)
+        await asyncio.to_thread(self._store.drop, gone)
         for known in (self._kept, self._lost, self._judged, self._warnings):
             for publish_id in gone:
                 known.pop(publish_id, None)
@@ -85,7 +85,9 @@ class Changes:
             {each.id: self._prober.live(each) for each in (taken | waiting).values()}
         )
         await self._take_back([each for each in taken if proofs[each].error], before)
-        return self._judge(changed, waiting, errors, proofs, apply_ms)
+        verdicts = self._judge(changed, waiting, errors, proofs, apply_ms)
+        await self._keep([each for each in taken.values() if not proofs[each.id].error])
+        return verdicts
 
     def _sort(self, snapshot: Snapshot) -> tuple[dict[str, Publish], dict[str, Publish]]:
         """What is to change, and what is live already but has a deployment waiting for its proof."""
@@ -163,12 +165,10 @@ class Changes:
             self._judged[publish_id] = (publish.revision, publish.deployment)
             if verdict.outcome is Outcome.FAILED and publish_id in changed:
                 self._refused[publish_id] = (publish, verdict.error)
-        good = [changed[each] for each in changed if verdicts[each].outcome is Outcome.APPLIED]
-        self._keep(good)
         return verdicts
 
-    def _keep(self, publishes: list[Publish]) -> None:
-        self._store.keep(publishes)
+    async def _keep(self, publishes: list[Publish]) -> None:
+        await asyncio.to_thread(self._store.keep, publishes)
         for publish in publishes:
             self._kept[publish.id] = publish
             for known in (self._lost, self._refused, self._dropping):

@@ -61,7 +61,8 @@ class EnvoyDriver:
         self._admin_web = httpx.AsyncClient(transport=admin, trust_env=False)
         self._rollout = Rollout(self._ads, Translator(settings))
         prober = Prober(settings, self._probe_key, self._web)
-        self._changes = Changes(self._rollout, prober, self._store, Admin(self._admin_web))
+        self._admin = Admin(self._admin_web)
+        self._changes = Changes(self._rollout, prober, self._store, self._admin)
         self._access_feed = AccessFeed(self._ads)
         self._access = Access(version=0)
         self._agent_count = 1
@@ -101,6 +102,7 @@ class EnvoyDriver:
                 raise
             await self._replace()
         await self._recover()
+        logger.info("Envoy %s serves as process %s", await self._admin.version(), self.pid)
 
     async def _replace(self) -> None:
         """An Envoy that no longer asks serves revoked keys for ever: better a short outage."""
@@ -133,12 +135,9 @@ class EnvoyDriver:
 
     async def apply_access(self, access: Access) -> int:
         """Return the version once Envoy uses it: from then on a key that is not in it is refused."""
-        limits_changed = access.plans != self._access.plans
         self._access = access
-        filters = self._key_table()
-        if limits_changed:
-            filters |= self._limits()
-        await self._access_feed.offer(filters)
+        # Limits that are the same bytes as before leave Envoy's buckets as they are.
+        await self._access_feed.offer(self._key_table() | self._limits())
         return access.version
 
     def _key_table(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from agents.edge.drivers.envoy.routes import (
 )
 from agents.edge.model import Publish
 
+_Key = tuple[str, str]  # publish id and revision
+
 REVISIONS = "imp"  # the namespace in a route configuration's metadata: publish id -> revision
 
 
@@ -72,7 +74,8 @@ class _Translated:
 class Translator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[tuple[str, str], _Translated] = {}
+        self._known: dict[_Key, _Translated] = {}
+        self._hosts: dict[tuple[str, tuple[_Key, ...]], bytes] = {}  # by host and what it serves
 
     def translate(self, publish: Publish) -> _Translated:
         """Raises ContentError for what this driver does not serve."""
@@ -102,21 +105,42 @@ class Translator:
                 f"listener/{port}": pack(listener(port, self._settings.bind_address))
                 for port in ports
             },
-            routes={routes_name(port): pack(_route_configuration(port, parts)) for port in ports},
+            routes={routes_name(port): self._route_configuration(port, parts) for port in ports},
         )
 
     def keep_only(self, publishes: Iterable[Publish]) -> None:
-        """Forget translations that nobody needs any more."""
+        """Forget what no longer serves any of `publishes`."""
         keys = {(publish.id, publish.revision) for publish in publishes}
         self._known = {key: part for key, part in self._known.items() if key in keys}
+        self._hosts = {
+            key: packed for key, packed in self._hosts.items() if keys.issuperset(key[1])
+        }
+
+    def _route_configuration(self, port: int, parts: Iterable[_Translated]) -> any_pb2.Any:
+        """Messages of one type add up when their bytes are joined: hosts are packed only once."""
+        here = sorted((part for part in parts if port in part.ports), key=lambda part: part.host)
+        packed = pack(_frame(port, here))
+        hosts = [
+            self._host(host, list(group))
+            for host, group in groupby(here, key=lambda part: part.host)
+        ]
+        packed.value = b"".join((packed.value, *hosts, self._host("*", [])))
+        return packed
+
+    def _host(self, host: str, parts: list[_Translated]) -> bytes:
+        key = (host, tuple((part.publish.id, part.publish.revision) for part in parts))
+        if key not in self._hosts:
+            alone = route_pb2.RouteConfiguration(virtual_hosts=[_virtual_host(host, parts)])
+            self._hosts[key] = alone.SerializeToString(deterministic=True)
+        return self._hosts[key]
 
 
 def routes_name(port: int) -> str:
     return f"port/{port}"
 
 
-def _route_configuration(port: int, parts: Iterable[_Translated]) -> route_pb2.RouteConfiguration:
-    here = sorted((part for part in parts if port in part.ports), key=lambda part: part.host)
+def _frame(port: int, here: Iterable[_Translated]) -> route_pb2.RouteConfiguration:
+    """A route configuration but for its virtual hosts."""
     config = route_pb2.RouteConfiguration(
         name=routes_name(port),
         # Also stripped by filters; these are added by filters after that, or open the probe.
@@ -124,9 +148,6 @@ def _route_configuration(port: int, parts: Iterable[_Translated]) -> route_pb2.R
     )
     # A route to a cluster that Envoy lacks is a NACK and not a 503.
     config.validate_clusters.value = True
-    for host, group in groupby(here, key=lambda part: part.host):
-        config.virtual_hosts.append(_virtual_host(host, list(group)))
-    config.virtual_hosts.append(_virtual_host("*", []))
     revisions = {part.publish.id: part.publish.revision for part in here}
     config.metadata.filter_metadata[REVISIONS].update(revisions)
     return config

@@ -4,7 +4,9 @@ import hashlib
 import time
 
 import pytest
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
 
 from agents.edge.drivers.envoy import EnvoyDriver
 from agents.edge.drivers.envoy.identity import source
@@ -155,6 +157,30 @@ async def test_a_route_that_lost_its_metadata_is_closed(
 
     assert await status(port, "/billing") == 401
     assert echo.calls == []
+
+
+async def test_rbac_holds_where_the_identity_filter_is_wrong(
+    driver: EnvoyDriver, echo: Echo, keys: Keys, port: int
+) -> None:
+    billing = publish(port, backends=[backend(echo.port)])
+    invoice = publish(port, route("/invoice"), backends=[backend(echo.port)])
+    key = keys.grant(billing)
+    await driver.apply_access(keys.access())
+    await driver.apply(snapshot(billing, invoice))
+    ads = driver._ads
+    packed = ads.offered(Kind.FILTER)["identity"]
+    told = extension_pb2.TypedExtensionConfig.FromString(packed.value)
+    lua = lua_pb2.Lua.FromString(told.typed_config.value)
+    right = "if string.sub(grant, 2, 37) ~= publish then"
+    assert right in lua.default_source_code.inline_string
+    wrong = lua.default_source_code.inline_string.replace(right, "if false then")
+    lua.default_source_code.inline_string = wrong
+    told.typed_config.CopyFrom(pack(lua))
+    await ads.offer(Kind.FILTER, {**ads.offered(Kind.FILTER), "identity": pack(told)})
+    await ads.settled(Kind.FILTER, 5)
+
+    assert await status(port, "/billing", key) == 200
+    assert await status(port, "/invoice", key) == 403
 
 
 async def test_a_revoked_key_is_refused_from_the_receipt_on(
