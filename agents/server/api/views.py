@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from agents.server.api.authentication import AgentAuthentication, IsAgent
+from clusters.models import Agent
 from publishing.services import agents as publishing
 from subscriptions.services.access import access_page
 
@@ -23,19 +24,23 @@ class AgentView(APIView):
     permission_classes = [IsAgent]
     schema = None  # the documents are described by protos/agent/v1/bundle.proto
 
+    @property
+    def agent(self) -> Agent:
+        return cast(Agent, self.request.auth)
+
 
 class Manifest(AgentView):
     """What the agent's cluster should run now. 304 while nothing changed."""
 
     def get(self, request: Request) -> HttpResponse:
-        return _document(request, _json(publishing.manifest(agent=request.auth)))
+        return _document(request, _json(publishing.manifest(agent=self.agent)))
 
 
 class Bundle(AgentView):
     """One compiled publish by its SHA-256, if it is wanted or live in the agent's cluster."""
 
     def get(self, request: Request, digest: str) -> HttpResponse:
-        document = publishing.bundle(agent=request.auth, digest=digest)
+        document = publishing.bundle(agent=self.agent, digest=digest)
         return HttpResponse(document, content_type="application/json")
 
 
@@ -45,7 +50,7 @@ class Access(AgentView):
     def get(self, request: Request) -> HttpResponse:
         query = request.query_params
         page = access_page(
-            agent=request.auth,
+            agent=self.agent,
             lineage=query.get("lineage", ""),
             after_version=query.get("after_version", ""),
             after_id=query.get("after_id", ""),
