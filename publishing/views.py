@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -35,7 +35,7 @@ SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
 @require_GET
 def publishes(request: HttpRequest) -> HttpResponse:
     rows = _rows(request)
-    counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
+    counts = dict(_own(request).order_by().values_list("status").annotate(Count("pk")))
     status = request.GET.get("status", "")
     if status in Status.values:
         rows = rows.filter(status=status)
@@ -133,14 +133,18 @@ def _affected(publish_row: ProductPublish) -> dict[str, Any]:
     }
 
 
-def _rows(request: HttpRequest):
+def _own(request: HttpRequest) -> QuerySet[ProductPublish]:
     """The active organization's publishes; a superuser without one sees all."""
     rows = ProductPublish.objects.visible_to(request.user)
-    if organization := getattr(request, "organization", None):
-        rows = rows.filter(organization=organization)
+    organization = getattr(request, "organization", None)
+    return rows.filter(organization=organization) if organization else rows
+
+
+def _rows(request: HttpRequest) -> QuerySet[ProductPublish]:
     open_deployments = Deployment.objects.filter(status__in=OPEN)
     return (
-        rows.select_related("product", "cluster", "gateway", "live_revision")
+        _own(request)
+        .select_related("product", "cluster", "gateway", "live_revision")
         .prefetch_related(Prefetch("deployments", open_deployments, to_attr="open_deployments"))
         .annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED, distinct=True))
     )

@@ -62,11 +62,13 @@ def _relative(moment: datetime | None, form: str, *, missing: str) -> SafeString
 
 
 @register.simple_tag
-def copy(target: str, label: str = "") -> SafeString:
-    """{% copy "join-command" %}: a button that copies the text of the element with that id."""
-    return SafeString(
-        render_to_string("components/copy.html", {"target": target, "label": label or _("Copy")})
-    )
+def copy(target: str, label: str = "", *, compact: bool = False) -> SafeString:
+    """{% copy "join-command" %}: a button that copies the text of the element with that id.
+
+    `compact` shows only the icon; the label is then for screen readers.
+    """
+    context = {"target": target, "label": label or _("Copy"), "compact": compact}
+    return SafeString(render_to_string("components/copy.html", context))
 
 
 @register.simple_block_tag
