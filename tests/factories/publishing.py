@@ -1,4 +1,4 @@
-"""Publishes of complete products. ProductPublishFactory(published=True) is live, with its real bundle and claims."""
+"""Publishes of complete products; a published one is live with its real bundle and claims."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProductPublishFactory(DjangoModelFactory):
     def _create(
         cls,
         model_class: type[ProductPublish],
-        *args: Any,
+        *_args: Any,
         published: bool = False,
         withdrawn: bool = False,
         **values: Any,

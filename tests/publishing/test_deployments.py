@@ -414,7 +414,7 @@ def test_an_empty_quorum_goes_back_to_the_queue_until_somebody_returns():
 
 def test_a_lost_agent_that_answers_before_the_verdict_counts_again():
     stage = Stage(agent_count=2)
-    here, away = stage.agents
+    _here, away = stage.agents
     stage.click()
     stage.dispatch()
     gone(away)
