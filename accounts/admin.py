@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -24,8 +25,27 @@ admin.site.unregister(Group)
 admin.site.site_title = admin.site.site_header = "imp-gateway"
 
 
+class OneSpelling:
+    """Accounts keep the email address in lower case."""
+
+    def clean_email(self) -> str:
+        return self.cleaned_data["email"].strip().lower()
+
+
+class PersonCreationForm(OneSpelling, AdminUserCreationForm):
+    class Meta(AdminUserCreationForm.Meta):
+        model = User
+        fields = ["email"]
+
+
+class PersonChangeForm(OneSpelling, UserChangeForm):
+    class Meta(UserChangeForm.Meta):
+        model = User
+
+
 @admin.register(User)
 class UserAdmin(TenantAdmin, BaseUserAdmin):
+    form, add_form = PersonChangeForm, PersonCreationForm
     ordering = ["email"]
     list_display = ["email", "name", "is_active", "is_staff", "is_superuser", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser", "locale"]
@@ -42,7 +62,6 @@ class UserAdmin(TenantAdmin, BaseUserAdmin):
     ]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        obj.email = obj.email.strip().lower()
         services.save_user(actor=request.user, user=obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
