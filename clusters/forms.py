@@ -19,6 +19,7 @@ from clusters.services.tokens import DEFAULT_TTL
 
 INPUT = {"autocomplete": "off"}
 EXACT = INPUT | {"spellcheck": "false", "autocapitalize": "none"}
+CHECK = {"class": "form-check-input"}
 HOUR = 3600
 Pairs = list[tuple[str, str]]
 
@@ -93,13 +94,14 @@ class ClusterForm(forms.Form):
         choices=[("True", _("Every provider")), ("False", _("Only the providers I name"))],
         coerce=lambda value: value == "True",
         initial="True",
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs=CHECK),
     )
     open_to = forms.ModelMultipleChoiceField(
         Organization.objects.filter(kind=Kind.PROVIDER),
         label=_("Named providers"),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs=CHECK),
+        help_text=_("They count only if you chose to name them."),
     )
     allowed_ports = WordsField(
         label=_("Ports that gateways may open"),
@@ -180,8 +182,6 @@ class MaintenanceForm(forms.Form):
             (24 * HOUR, _("By itself in 24 hours")),
         ],
         coerce=int,
-        empty_value=0,
-        required=False,
         widget=forms.Select,
     )
 

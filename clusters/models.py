@@ -25,7 +25,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Greatest
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -69,31 +69,24 @@ def live_agents(prefix: str = "", *, now: datetime | None = None) -> Q:
 
 class ClusterQuerySet(TenantQuerySet):
     def with_status(self, now: datetime | None = None) -> ClusterQuerySet:
-        """Annotate status, status_since, agent_count, active_agent_count, last_heartbeat: one SQL truth."""
+        """Annotate status, status_since, agent_count, active_agent_count, last_heartbeat: one SQL truth.
+
+        Subqueries and no joins: the order stays, and other annotations may be added freely.
+        """
         now = now or timezone.now()
-        unrevoked = Q(agents__revoked_at=None)
-        live = live_agents("agents__", now=now)
-        return (
-            self.with_bare_status(now)
-            .annotate(
-                agent_count=Count("agents", filter=unrevoked),
-                active_agent_count=Count("agents", filter=live),
-                last_heartbeat=Max("agents__last_heartbeat_at", filter=unrevoked),
-            )
-            .annotate(
-                status_since=Case(
-                    When(status=Status.MAINTENANCE, then=F("maintenance_since")),
-                    When(status=Status.ACTIVE, then=Min("agents__connected_at", filter=live)),
-                    When(
-                        status=Status.INACTIVE,
-                        then=Max(
-                            Greatest("agents__disconnected_at", "agents__last_heartbeat_at"),
-                            filter=unrevoked,
-                        ),
-                    ),
-                    default=F("created_at"),
-                )
-            )
+        joined = Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)
+        live = joined.filter(live_agents(now=now))
+        lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
+        return self.with_bare_status(now).annotate(
+            agent_count=Coalesce(_of_each(joined, Count("pk")), 0),
+            active_agent_count=Coalesce(_of_each(live, Count("pk")), 0),
+            last_heartbeat=_of_each(joined, Max("last_heartbeat_at")),
+            status_since=Case(
+                When(status=Status.MAINTENANCE, then=F("maintenance_since")),
+                When(status=Status.ACTIVE, then=_of_each(live, Min("connected_at"))),
+                When(status=Status.INACTIVE, then=_of_each(joined, lost)),
+                default=F("created_at"),
+            ),
         )
 
     def with_bare_status(self, now: datetime | None = None) -> ClusterQuerySet:
@@ -113,13 +106,20 @@ class ClusterQuerySet(TenantQuerySet):
         )
 
     def with_progress(self, now: datetime | None = None) -> ClusterQuerySet:
-        """Annotate what is wanted, the least that a live agent applied, and what these can drive."""
+        """Annotate what is wanted, the least that is applied, and what its live agents can drive.
+
+        Applied by the live agents; where none is live, by those that were.
+        """
         live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        heard = Agent.objects.filter(
+            cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
+        )
         classes = live.annotate(drives=Func("gateway_classes", function="unnest"))
         return self.annotate(
             desired_generation=F("state__desired_generation"),
-            applied_generation=Subquery(
-                live.order_by("applied_generation").values("applied_generation")[:1]
+            applied_generation=Coalesce(
+                _of_each(live, Min("applied_generation")),
+                _of_each(heard, Min("applied_generation")),
             ),
             capabilities=ArraySubquery(classes.order_by("drives").values("drives").distinct()),
         )
@@ -148,6 +148,11 @@ class ClusterQuerySet(TenantQuerySet):
                 )
             )
         )
+
+
+def _of_each(agents: AgentQuerySet, aggregate: models.Aggregate) -> Subquery:
+    """One number of each cluster's agents."""
+    return Subquery(agents.order_by().values("cluster").annotate(found=aggregate).values("found"))
 
 
 def in_maintenance(now: datetime) -> Q:

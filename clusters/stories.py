@@ -32,8 +32,7 @@ def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
     """What a row of the list shows: status, progress, products, and what needs attention."""
     now = timezone.now()
     here = OuterRef("pk")
-    behind = Q(applied_generation__lt=F("cluster__state__desired_generation"))
-    trouble = Agent.objects.live(now).filter(behind | ~Q(last_error=""), cluster=here)
+    trouble = Agent.objects.live(now).filter(~Q(last_error=""), cluster=here)
     # Through the cluster itself: its publishes belong to a context above this one.
     published = Cluster.objects.filter(pk=here).annotate(
         total=Count("publishes", filter=Q(publishes__status="PUBLISHED"))
@@ -66,7 +65,7 @@ def agents(cluster: Cluster) -> list[Agent]:
     """The unrevoked ones, those that need a look first."""
     now = timezone.now()
     live = Exists(Agent.objects.live(now).filter(pk=OuterRef("pk")))
-    mine = cluster.agents.filter(revoked_at=None)  # type: ignore[attr-defined]
+    mine = cluster.agents.filter(revoked_at=None)
     return list(mine.order_by(live, "name", "pk")[:SHOWN])
 
 

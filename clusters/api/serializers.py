@@ -92,7 +92,8 @@ class ClusterSerializer(serializers.ModelSerializer):
     )
     desired_generation = serializers.IntegerField()
     applied_generation = serializers.IntegerField(
-        allow_null=True, help_text="The least that a live agent applied."
+        allow_null=True,
+        help_text="The least that its agents applied: the live ones, else those that were.",
     )
     maintenance = MaintenanceSerializer(source="*")
     allowed_ports = serializers.SerializerMethodField()

@@ -140,7 +140,8 @@ class TokenViewSet(viewsets.GenericViewSet):
         token, secret = token_service.create_token(
             actor=request.user, cluster_id=cluster_pk, **body
         )
-        once = {"secret": secret, "join_command": token_service.join_command(secret=secret)}
+        command = token_service.join_command(cluster_id=cluster_pk, secret=secret)
+        once = {"secret": secret, "join_command": command}
         return Response(shapes.NewTokenSerializer(token, context=once).data, status=201)
 
     @extend_schema(summary="Revoke a registration token", responses={204: None})

@@ -121,11 +121,11 @@ def delete(*, actor: Any, cluster_id: UUID) -> None:
 def in_the_way(cluster: Cluster) -> tuple[list[Agent], list[Any]]:
     """What keeps the cluster from being deleted: live agents, and publishes that are not withdrawn."""
     publishes = _publishes(cluster).exclude(status="WITHDRAWN")
-    return list(cluster.agents.live()), list(publishes)  # type: ignore[attr-defined]
+    return list(cluster.agents.live()), list(publishes)
 
 
 def _publishes(cluster: Cluster) -> QuerySet[Any]:
-    rows = cluster.publishes  # type: ignore[attr-defined]  # of a context above this one
+    rows = cluster.publishes  # of a context above this one
     return rows.select_related("product", "organization").order_by("product__name", "pk")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts import access, audit
 from accounts.models import Role
 from clusters import rules
-from clusters.models import Cluster, RegistrationToken
+from clusters.models import Agent, Cluster, RegistrationToken
 from clusters.services.clusters import announce
 from core import secrets
 from core.errors import DomainError
@@ -70,13 +71,19 @@ def revoke_token(*, actor: Any, token_id: UUID) -> RegistrationToken:
     return token
 
 
-def join_command(*, secret: str, name: str = "agent-1") -> str:
-    """What to paste on a machine of the cluster. The only place that words it."""
+def join_command(*, cluster_id: UUID, secret: str) -> str:
+    """What to paste on a machine of the cluster, with a name that is free there."""
     options = [f"--server {settings.AGENT_GRPC_ADDRESS}"]
     if settings.AGENT_CA_FILE:
         options.append(f"--ca-sha256 {ca_sha256(settings.AGENT_CA_FILE)}")
-    options += [f"--name {name}", f"--token {secret}"]
+    options += [f"--name {_free_name(cluster_id)}", f"--token {secret}"]
     return " \\\n  ".join(["imp-agent join", *options])
+
+
+def _free_name(cluster_id: UUID) -> str:
+    agents = Agent.objects.filter(cluster=cluster_id, revoked_at=None)
+    taken = set(agents.values_list("name", flat=True))
+    return next(name for name in map("agent-{}".format, count(1)) if name not in taken)
 
 
 @lru_cache(maxsize=1)

@@ -68,4 +68,4 @@ def revoke_agent(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _made(request: HttpRequest, pk: UUID, form: TokenForm) -> str:
     _token, secret = service.create_token(actor=request.user, cluster_id=pk, **form.cleaned_data)
-    return service.join_command(secret=secret)
+    return service.join_command(cluster_id=pk, secret=secret)

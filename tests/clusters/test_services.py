@@ -382,13 +382,15 @@ def test_a_spent_token_cannot_be_revoked(admin, operator, spent):
     assert refusal.value.code == "token_spent"
 
 
-def test_the_join_command_names_server_name_and_token(settings):
+def test_the_join_command_names_server_a_free_name_and_the_token(settings):
     settings.AGENT_GRPC_ADDRESS, settings.AGENT_CA_FILE = "agents.example.com:9443", ""
+    cluster = AgentFactory(name="agent-1").cluster
+    AgentFactory(cluster=cluster, name="agent-2", revoked=True)
 
-    command = tokens.join_command(secret="igr_a_b", name="agent-kr-1")
+    command = tokens.join_command(cluster_id=cluster.pk, secret="igr_a_b")
 
     assert command.replace(" \\\n ", "") == (
-        "imp-agent join --server agents.example.com:9443 --name agent-kr-1 --token igr_a_b"
+        "imp-agent join --server agents.example.com:9443 --name agent-2 --token igr_a_b"
     )
 
 
@@ -396,6 +398,8 @@ def test_the_join_command_pins_a_private_authority(settings, tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_bytes(b"certificate")
     settings.AGENT_CA_FILE = str(ca)
-
     digest = hashlib.sha256(b"certificate").hexdigest()
-    assert f"--ca-sha256 {digest}" in tokens.join_command(secret="x")
+
+    command = tokens.join_command(cluster_id=ClusterFactory().pk, secret="igr_a_b")
+
+    assert f"--ca-sha256 {digest}" in command
