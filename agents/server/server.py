@@ -32,7 +32,10 @@ class AgentServer:
     def __init__(self, options: Options) -> None:
         options.check()
         self._options = options
-        self._database = Database(options.threads)
+        # Reports have threads of their own: a thousand of them must not delay a look or a heartbeat.
+        reporting = max(1, options.threads // 2)
+        self._reports = Database(reporting)
+        self._database = Database(max(1, options.threads - reporting))
         self.hub = Hub(self._database, options.timings)
         self._health = health.aio.HealthServicer()
         self._rounds: list[asyncio.Task[None]] = []
@@ -43,7 +46,7 @@ class AgentServer:
         require_free(self._options.listen)
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         owner = f"{socket.gethostname()}/{os.getpid()}"
-        servicer = AgentServicer(self.hub, self._database, self._options, owner)
+        servicer = AgentServicer(self.hub, self._database, self._reports, self._options, owner)
         server.add_generic_rpc_handlers((servicer.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self.port = self._bind(server)
@@ -73,6 +76,7 @@ class AgentServer:
             task.cancel()
         await asyncio.gather(*self._rounds, return_exceptions=True)
         await self.hub.settle()
+        self._reports.close()
         self._database.close()
         log.info("agentd stopped.")
 

@@ -34,8 +34,11 @@ ADDRESS = re.compile(r"ipv[46]:(?:\[(?P<six>[^\]%]+)(?:%[^\]]*)?\]|(?P<four>[^:]
 
 
 class AgentServicer:
-    def __init__(self, hub: Hub, database: Database, options: Options, owner: str) -> None:
-        self._hub, self._database, self._options, self._owner = hub, database, options, owner
+    def __init__(
+        self, hub: Hub, database: Database, reports: Database, options: Options, owner: str
+    ) -> None:
+        self._hub, self._database, self._reports = hub, database, reports
+        self._options, self._owner = options, owner
         self._limit = RateLimit(options.registrations_per_minute, options.registrations_at_once)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -190,9 +193,7 @@ class AgentServicer:
     async def _record(self, service: Any, stream: Stream, values: dict[str, Any]) -> bool:
         """A word about what is gone by now is dropped; it must not cost the agent its stream."""
         try:
-            await self._database.run(
-                service, agent_id=stream.agent_id, epoch=stream.epoch, **values
-            )
+            await self._reports.run(service, agent_id=stream.agent_id, epoch=stream.epoch, **values)
         except (DomainError, ObjectDoesNotExist) as error:
             log.info("Agent %s: %s dropped: %s", stream.agent_id, service.__name__, error)
             self._hub.poke(stream.watch.cluster_id)  # the session may be over: then it is cut
