@@ -68,7 +68,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask once, take a note, then send it to the cluster."""
-    form = PublishForm(request.POST or None)
+    form = PublishForm(_typed(request))
     return _confirm(
         request,
         _visible(request, pk),
@@ -82,7 +82,7 @@ def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask with what it means for subscribers, then take it off the gateways."""
-    form = WithdrawForm(request.POST or None)
+    form = WithdrawForm(_typed(request))
     return _confirm(
         request,
         _visible(request, pk),
@@ -103,6 +103,11 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
         context = _story(request, publish_row) | {"refusal": error.message}
         return render(request, "publishing/detail.html", context, status=error.status)
     return redirect("publishing:detail", deployment.publish_id)
+
+
+def _typed(request: HttpRequest) -> Any:
+    """What to bind a form to. An empty POST is one too: every field may be blank."""
+    return request.POST if request.method == "POST" else None
 
 
 def _confirm(
