@@ -66,10 +66,22 @@ class Changes:
         except (Refused, NoVerdict) as error:
             doubt = str(error)
         apply_ms = _since(begun)
-        proofs = await _gather({each.id: self._prober.gone(each) for each in gone.values()})
+        proofs = await self._prove_gone(gone.values(), in_doubt=bool(doubt))
         self._dropping = {each: gone[each] for each in gone if proofs[each].error}
         # Envoy's doubt can be about others (a port lost to another process): the proof decides.
         return {each: _verdict(proofs[each], apply_ms, warning=doubt) for each in gone}
+
+    async def _prove_gone(
+        self, publishes: Iterable[Publish], *, in_doubt: bool
+    ) -> dict[str, Proof]:
+        """A port where Envoy no longer listens may be a stranger's, who is not asked."""
+        ports = self._rollout.ports
+        return await _gather(
+            {
+                each.id: self._prober.gone(each, ports_of(each) if in_doubt else ports)
+                for each in publishes
+            }
+        )
 
     async def publish(self, snapshot: Snapshot) -> dict[str, Verdict]:
         """Add and change what the snapshot has, and prove what waits for proof."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -70,9 +70,9 @@ class Prober:
                 asks.append(_Ask(host, port, path, self._key, 200, body))
         return await self._prove(publish.id, asks)
 
-    async def gone(self, publish: Publish) -> Proof:
-        """404, or no listener at all."""
-        places = _places(publish)
+    async def gone(self, publish: Publish, ports: Collection[int]) -> Proof:
+        """404, or no listener at all, on those of its ports that are in `ports`."""
+        places = [place for place in _places(publish) if place[1] in ports]
         asks = [_Ask(*place, self._key, 404, refused_will_do=True) for place in places]
         return await self._prove(publish.id, asks)
 

@@ -132,6 +132,11 @@ class Rollout:
         for kind in (Kind.CLUSTER, Kind.ROUTES, Kind.LISTENER):
             await self._ads.offer(kind, resources.of(kind))
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Where this Envoy listens: another port may be another process's."""
+        return frozenset(int(name.partition("/")[2]) for name in self._ads.offered(Kind.LISTENER))
+
     def _build(self, target: Mapping[str, Publish]) -> Resources:
         return self._translator.build(target.values(), self._ports)
 

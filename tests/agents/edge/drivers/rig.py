@@ -33,7 +33,7 @@ class Echo:
     /slow takes a second, /status/503 answers that, /flaky fails twice and then answers.
     """
 
-    def __init__(self, name: str = "echo") -> None:
+    def __init__(self, name: str = "echo", port: int = 0) -> None:
         self.name = name
         self.calls: list[dict[str, Any]] = []
         echo = self
@@ -54,7 +54,7 @@ class Echo:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

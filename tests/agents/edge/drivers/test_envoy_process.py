@@ -330,6 +330,23 @@ def _takes(holder: socket.socket, port: int) -> bool:
     return True
 
 
+async def test_a_lost_port_does_not_stand_in_the_way_of_a_withdrawal(
+    driver: EnvoyDriver, drivers: MakeDriver, echo: Echo, port: int
+) -> None:
+    """Whoever answers there now is not asked."""
+    await driver.apply(snapshot(publish(port, backends=[backend(echo.port)], mode="none")))
+    await driver.stop()
+    stranger = Echo("stranger", port)
+
+    successor = drivers()
+    await successor.start(snapshot(), Access(0))
+    verdicts = await successor.apply(snapshot())
+
+    assert [each.outcome for each in verdicts.values()] == [Outcome.APPLIED]
+    assert stranger.calls == []
+    stranger.close()
+
+
 async def test_one_driver_per_state_directory(driver: EnvoyDriver, drivers: MakeDriver) -> None:
     with pytest.raises(DriverError, match="another agent"):
         drivers()
