@@ -9,6 +9,7 @@ from axes.helpers import get_failure_limit
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from core.envelope import error_response
 from core.middleware import client_ip as address_of
 
@@ -31,6 +32,11 @@ def tries_left(request: HttpRequest, email: str) -> int:
     credentials = {"username": email}
     failures = AxesProxyHandler.get_failures(request, credentials)
     return max(0, get_failure_limit(request, credentials) - failures)
+
+
+def forget(request: HttpRequest, user: User) -> None:
+    """Signing in through the API ends the count as well; pages do so by Django's own signal."""
+    AxesProxyHandler.user_logged_in(sender=type(user), request=request, user=user)
 
 
 def message() -> str:

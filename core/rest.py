@@ -91,6 +91,6 @@ class StableOrderingFilter(OrderingFilter):
     def filter_queryset(self, request, queryset, view):
         ordered = super().filter_queryset(request, queryset, view)
         order = list(ordered.query.order_by) or list(ordered.model._meta.ordering)
-        if any(str(term).lstrip("-") in {"pk", "id"} for term in order):
-            return ordered
-        return ordered.order_by(*order, "pk")
+        settled = any(str(term).lstrip("-") in {"pk", "id"} for term in order)
+        # Said again even if settled: Django drops the model's own ordering where rows are grouped.
+        return ordered.order_by(*order, *([] if settled else ["pk"]))

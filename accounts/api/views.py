@@ -41,6 +41,7 @@ class Login(Open):
         if user is None:
             raise Unauthenticated(_("The email or the password is wrong."), code="bad_credentials")
         organization = _organization(user, body.get("organization_id"))
+        lockout.forget(request._request, user)
         return _answer(signins.start(user=user, organization=organization))
 
 

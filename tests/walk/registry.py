@@ -1,0 +1,170 @@
+"""Every route of the portal and what it is about. A route that is missing fails tests/test_router_walk.py.
+
+`owner` is the kind of organization whose members see the object. `ids` names the attributes of `World` that
+fill the path. `body` passes validation, so that the permission is what refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.walk.world import World
+
+Body = Callable[[World], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    owner: str
+    ids: Mapping[str, str] = field(default_factory=dict)
+    body: Body = lambda world: {}
+
+
+def operator(body: Body = lambda world: {}, **ids: str) -> Target:
+    return Target("operator", ids, body)
+
+
+def provider(body: Body = lambda world: {}, **ids: str) -> Target:
+    return Target("provider", ids, body)
+
+
+def consumer(body: Body = lambda world: {}, **ids: str) -> Target:
+    return Target("consumer", ids, body)
+
+
+def same(**values: Any) -> Body:
+    return lambda world: values
+
+
+SERVICE = same(name="New", version="1", base_path="/new")
+ROUTE = same(path="/new", methods=["GET"])
+BACKEND = same(host="backend.example.com", port=8443)
+PRODUCT = same(name="New", version="2", service_ids=[])
+GATEWAY = same(name="new", gateway_class="envoy", listeners=[{"port": 8081, "protocol": "HTTP"}])
+PLAN = same(name="New", rate_per_minute=10)
+
+
+def publish(world: World) -> Mapping[str, Any]:
+    return {
+        "product_id": str(world.product.pk),
+        "cluster_id": str(world.cluster.pk),
+        "gateway_id": str(world.gateway.pk),
+        "environment": "dev",
+        "hostname_base": "new.example.com",
+        "auth_mode": "api-key",
+    }
+
+
+API = {
+    # accounts
+    "auth/tokens": provider(same(name="CI")),
+    "auth/tokens/<uuid:pk>/revoke": provider(pk="api_token"),
+    # clusters
+    "operator/clusters": operator(same(name="new", region="kr")),
+    "operator/clusters/<uuid:pk>": operator(same(name="new", region="kr"), pk="cluster"),
+    "operator/clusters/<uuid:pk>/maintenance": operator(same(enabled=True), pk="cluster"),
+    "operator/clusters/<uuid:cluster_pk>/registration-tokens": operator(cluster_pk="cluster"),
+    "operator/clusters/<uuid:cluster_pk>/registration-tokens/<uuid:pk>": operator(
+        cluster_pk="cluster", pk="registration_token"
+    ),
+    "operator/agents/<uuid:pk>": operator(pk="agent"),
+    "operator/agents/<uuid:pk>/revoke": operator(pk="agent"),
+    "provider/clusters": provider(),
+    # catalog
+    "provider/api-services": provider(SERVICE),
+    "provider/api-services/<uuid:pk>": provider(SERVICE, pk="service"),
+    "provider/api-services/<uuid:pk>/routes": provider(ROUTE, pk="service"),
+    "provider/api-services/<uuid:pk>/backends": provider(BACKEND, pk="service"),
+    "provider/routes/<uuid:pk>": provider(ROUTE, pk="route"),
+    "provider/backends/<uuid:pk>": provider(BACKEND, pk="backend"),
+    "provider/products": provider(PRODUCT),
+    "provider/products/<uuid:pk>": provider(PRODUCT, pk="product"),
+    "provider/gateways": provider(GATEWAY),
+    "provider/gateways/<uuid:pk>": provider(GATEWAY, pk="gateway"),
+    # publishing
+    "provider/products/<uuid:product_pk>/publishes": provider(publish, product_pk="product"),
+    "provider/product-publishes": provider(publish),
+    "provider/product-publishes/<uuid:pk>": provider(publish, pk="publish"),
+    "provider/product-publishes/<uuid:pk>/publish": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/withdraw": provider(same(reason="x"), pk="publish"),
+    "provider/product-publishes/<uuid:pk>/deployments": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/revisions": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/events": provider(pk="publish"),
+    "provider/deployments/<uuid:pk>": provider(pk="deployment"),
+    "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
+    # subscriptions
+    "customer/applications": consumer(same(name="New")),
+    "customer/applications/<uuid:pk>": consumer(pk="application"),
+    "customer/subscriptions": consumer(
+        lambda world: {
+            "application_id": str(world.application.pk),
+            "plan_id": str(world.plan.pk),
+        }
+    ),
+    "customer/subscriptions/<uuid:pk>": consumer(pk="subscription"),
+    "customer/subscriptions/<uuid:pk>/cancel": consumer(pk="subscription"),
+    "customer/subscriptions/<uuid:pk>/plan": consumer(
+        lambda world: {"plan_id": str(world.plan.pk)}, pk="subscription"
+    ),
+    "customer/credentials": consumer(lambda world: {"subscription_id": str(world.subscription.pk)}),
+    "customer/credentials/<uuid:pk>": consumer(pk="credential"),
+    "customer/credentials/<uuid:pk>/revoke": consumer(pk="credential"),
+    "provider/product-publishes/<uuid:publish_id>/plans": provider(PLAN, publish_id="publish"),
+    "provider/plans/<uuid:pk>": provider(PLAN, pk="plan"),
+    "provider/subscriptions": provider(),
+    "provider/subscriptions/<uuid:pk>": provider(pk="subscription"),
+    "provider/subscriptions/<uuid:pk>/approve": provider(pk="subscription"),
+    "provider/subscriptions/<uuid:pk>/reject": provider(same(reason="x"), pk="subscription"),
+    "provider/subscriptions/<uuid:pk>/suspend": provider(same(reason="x"), pk="subscription"),
+    "provider/subscriptions/<uuid:pk>/resume": provider(pk="subscription"),
+}
+
+PAGES = {
+    "account/tokens": provider(same(name="CI", lifetime="30")),
+    "account/tokens/<uuid:pk>/revoke": provider(pk="api_token"),
+    "operator/clusters": operator(),
+    "operator/clusters/new": operator(same(name="new", region="kr")),
+    "operator/clusters/<uuid:pk>": operator(pk="cluster"),
+    "operator/clusters/<uuid:pk>/edit": operator(same(name="new", region="kr"), pk="cluster"),
+    "operator/clusters/<uuid:pk>/maintenance": operator(same(enabled="on"), pk="cluster"),
+    "operator/clusters/<uuid:pk>/delete": operator(same(name="cluster-0"), pk="cluster"),
+    "operator/clusters/<uuid:pk>/tokens": operator(pk="cluster"),
+    "operator/tokens/<uuid:pk>/revoke": operator(pk="registration_token"),
+    "operator/agents/<uuid:pk>/revoke": operator(pk="agent"),
+    "provider/publishes": provider(),
+    "provider/publishes/<uuid:pk>": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/publish": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/withdraw": provider(same(reason="x"), pk="publish"),
+    "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
+}
+
+SOCKETS = {
+    "ws/clusters": operator(),
+    "ws/clusters/<uuid:pk>": operator(pk="cluster"),
+    "ws/publishes/<uuid:pk>": provider(pk="publish"),
+}
+
+# Routes with rules of their own, and where those are tested.
+ELSEWHERE = {
+    "api/v1/auth/login": "no account needed: tests/accounts/test_api.py",
+    "api/v1/auth/refresh": "no account needed: tests/accounts/test_api.py",
+    "api/v1/auth/logout": "no account needed: tests/accounts/test_api.py",
+    "api/v1/auth/me": "about the caller: tests/accounts/test_api.py",
+    "api/v1/agent/manifest": "agents only: tests/agents",
+    "api/v1/agent/bundles/<sha256:digest>": "agents only: tests/agents",
+    "api/v1/agent/access": "agents only: tests/agents",
+    "api/v1/public/products": "for everybody: tests/subscriptions",
+    "api/v1/public/products/<uuid:pk>": "for everybody: tests/subscriptions",
+    "api/schema": "for everybody",
+    "api/docs": "for everybody",
+    "agent/ca.pem": "for everybody: tests/agents",
+    "login": "for everybody: tests/accounts/test_web.py",
+    "logout": "about the caller: tests/accounts/test_web.py",
+    "organization": "about the caller: tests/accounts/test_web.py",
+    "language": "about the caller: tests/accounts/test_web.py",
+    "": "about the caller: tests/accounts/test_web.py",
+    "i18n/setlang/": "Django's",
+    "^api(?:/|$)": "unknown paths: tests/core/test_api_envelope.py",
+}
