@@ -39,34 +39,51 @@ class History(admin.TabularInline):
         return False
 
 
+class Rows(ReadOnlyAdmin):
+    """With every column, also those that no form would show."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in self.model._meta.concrete_fields]
+
+    get_readonly_fields = get_fields
+
+
 class DeploymentInline(History):
     model = Deployment
-    fields = ["number", "kind", "revision", "status", "detail", "requested_by", "created_at"]
+    fields = readonly_fields = [
+        "number",
+        "kind",
+        "revision",
+        "status",
+        "detail",
+        "requested_by",
+        "created_at",
+    ]
     ordering = ["-number"]
 
 
 class RevisionInline(History):
     model = PublishRevision
-    fields = ["number", "digest", "created_by", "created_at"]
+    fields = readonly_fields = ["number", "digest", "created_by", "created_at"]
 
 
 class EventInline(History):
     model = PublishEvent
-    fields = ["kind", "agent", "actor", "note", "created_at"]
+    fields = readonly_fields = ["kind", "agent", "actor", "note", "created_at"]
 
 
 class AgentPublishInline(History):
     model = AgentPublish
-    fields = ["agent", "revision", "error", "warning", "observed_at"]
+    fields = readonly_fields = ["agent", "revision", "error", "warning", "observed_at"]
 
 
 class VerdictInline(History):
     model = DeploymentVerdict
-    fields = ["agent", "outcome", "error", "timings", "updated_at"]
+    fields = readonly_fields = ["agent", "outcome", "error", "timings", "updated_at"]
 
 
 @admin.register(ProductPublish)
-class ProductPublishAdmin(ReadOnlyAdmin):
+class ProductPublishAdmin(Rows):
     list_display = [
         "product",
         "environment",
@@ -85,7 +102,7 @@ class ProductPublishAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(ReadOnlyAdmin):
+class DeploymentAdmin(Rows):
     list_display = ["publish", "number", "kind", "revision", "status", "requested_by", "created_at"]
     list_filter = ["status", "kind"]
     list_select_related = ["publish__product", "revision", "requested_by"]
@@ -95,7 +112,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DeploymentVerdict)
-class DeploymentVerdictAdmin(ReadOnlyAdmin):
+class DeploymentVerdictAdmin(Rows):
     list_display = ["deployment", "agent", "outcome", "updated_at"]
     list_filter = ["outcome"]
     list_select_related = ["deployment", "agent"]
@@ -103,7 +120,7 @@ class DeploymentVerdictAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PublishRevision)
-class PublishRevisionAdmin(ReadOnlyAdmin):
+class PublishRevisionAdmin(Rows):
     list_display = ["publish", "number", "digest", "created_by", "created_at"]
     list_select_related = ["publish__product", "created_by"]
     search_fields = ["digest", "publish__id", "publish__product__name"]
@@ -111,14 +128,14 @@ class PublishRevisionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AgentPublish)
-class AgentPublishAdmin(ReadOnlyAdmin):
+class AgentPublishAdmin(Rows):
     list_display = ["agent", "publish", "revision", "error", "warning", "observed_at"]
     list_select_related = ["agent", "publish__product"]
     search_fields = ["agent__name", "publish__id", "publish__product__name", "revision", "error"]
 
 
 @admin.register(PublishEvent)
-class PublishEventAdmin(ReadOnlyAdmin):
+class PublishEventAdmin(Rows):
     list_display = ["created_at", "publish", "kind", "agent", "actor", "note"]
     list_filter = ["kind"]
     list_select_related = ["publish__product", "agent", "actor"]
@@ -127,14 +144,14 @@ class PublishEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(HostClaim)
-class HostClaimAdmin(ReadOnlyAdmin):
+class HostClaimAdmin(Rows):
     list_display = ["host", "cluster", "organization"]
     list_select_related = ["cluster", "organization"]
     search_fields = ["host", "cluster__name", "organization__name"]
 
 
 @admin.register(RouteClaim)
-class RouteClaimAdmin(ReadOnlyAdmin):
+class RouteClaimAdmin(Rows):
     list_display = ["host", "port", "protocol", "match", "path", "method", "cluster", "publish"]
     list_filter = ["protocol", "method"]
     list_select_related = ["cluster", "publish__product"]
@@ -142,7 +159,7 @@ class RouteClaimAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PublishDraft)
-class PublishDraftAdmin(ReadOnlyAdmin):
+class PublishDraftAdmin(Rows):
     list_display = ["product", "user", "step", "updated_at"]
     list_select_related = ["product", "user"]
     search_fields = ["product__name", "user__email"]

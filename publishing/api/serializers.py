@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -40,9 +41,18 @@ class Flag(serializers.BooleanField):
         return data
 
 
+class Id(serializers.UUIDField):
+    """Written as text; 5 is no id."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
 class PublishSettings(serializers.Serializer):
-    cluster_id = serializers.UUIDField()
-    gateway_id = serializers.UUIDField()
+    cluster_id = Id()
+    gateway_id = Id()
     environment = serializers.ChoiceField(Environment.choices)
     hostname_base = Text(max_length=255, help_text="Host name that callers use, without a port.")
     auth_mode = serializers.ChoiceField(AuthMode.choices)
@@ -54,7 +64,7 @@ class PublishSettings(serializers.Serializer):
 
 
 class NewPublish(PublishSettings):
-    product_id = serializers.UUIDField()
+    product_id = Id()
 
 
 class PublishNote(serializers.Serializer):

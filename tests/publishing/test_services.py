@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import IntegrityError
+from django.utils import timezone
 
 from accounts.models import AuditEvent, Role
 from core.errors import DomainError, InvalidInput
 from publishing import services
 from publishing.models import ProductPublish
+from publishing.services.publishes import OPEN_SUBSCRIPTION
+from subscriptions import states as subscription_states
+from subscriptions.models import Application, Plan, Subscription
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
 from tests.factories.catalog import GatewayFactory, ProductFactory
 from tests.factories.clusters import AgentFactory, ClusterFactory
@@ -418,3 +422,40 @@ def test_the_database_refuses_the_second_publish_of_a_target_as_well():
             hostname_base="second.example.com",
             auth_mode=first.auth_mode,
         )
+
+
+# --- Subscriptions in the way ------------------------------------------------------------------
+
+
+def subscription_to(publish: ProductPublish, status: str):
+    application = Application.objects.create(
+        organization=OrganizationFactory(consumer=True), name="Shop"
+    )
+    plan = Plan.objects.create(publish=publish, name="Basic")
+    decided = None if status == "pending" else timezone.now()
+    return Subscription.objects.create(
+        application=application, plan=plan, publish=publish, status=status, decided_at=decided
+    )
+
+
+@pytest.mark.parametrize("status", ["pending", "active", "suspended"])
+def test_a_publish_with_an_open_subscription_is_not_deleted(status):
+    stage = Stage(settings={"withdrawn": True})
+    subscription_to(stage.publish, status)
+    with pytest.raises(DomainError) as refusal:
+        services.delete(actor=stage.user, publish_id=stage.publish.pk)
+    assert refusal.value.code == "subscriptions_open"
+    assert refusal.value.details == {"status": "WITHDRAWN", "subscriptions": 1}
+    assert "WITHDRAWN" in refusal.value.message
+
+
+@pytest.mark.parametrize("status", ["rejected", "cancelled"])
+def test_closed_subscriptions_go_with_the_publish(status):
+    stage = Stage(settings={"withdrawn": True})
+    subscription_to(stage.publish, status)
+    services.delete(actor=stage.user, publish_id=stage.publish.pk)
+    assert not Subscription.objects.exists()
+
+
+def test_what_publishing_takes_for_open_is_what_subscriptions_do():
+    assert set(OPEN_SUBSCRIPTION) == set(subscription_states.OPEN)
