@@ -15,6 +15,7 @@ from deploy.local import processes
 from deploy.local.ports import PortError
 from deploy.local.processes import ChildFailed
 from deploy.local.smoke.portal import SmokeError, wait_until
+from deploy.local.smoke.report import Report
 from deploy.local.smoke.scene import LIMIT, Scene
 from deploy.local.stack import Ports, Stack
 
@@ -24,35 +25,6 @@ SPOOFED = {
     "x-plan": "enterprise",
     "x-credential-id": "1",
 }
-
-
-class Report:
-    """What was checked, what it took; the first thing that does not hold ends the run."""
-
-    def __init__(self) -> None:
-        self.checks: dict[str, bool] = {}
-        self.timings_ms: dict[str, float] = {}
-        self.error = ""
-
-    def check(self, name: str, holds: bool, seen: object = "") -> None:
-        self.checks[name] = holds
-        print(f"  {'ok ' if holds else 'NO '} {name}{'' if holds else f': saw {seen}'}", flush=True)
-        if not holds:
-            raise SmokeError(f"{name}: saw {seen}")
-
-    def expect(self, name: str, seen: object, wanted: object) -> None:
-        self.check(name, seen == wanted, f"{seen}, wanted {wanted}")
-
-    def line(self, seconds: float) -> str:
-        return json.dumps(
-            {
-                "ok": not self.error,
-                "checks": self.checks,
-                "timings_ms": self.timings_ms,
-                "seconds": round(seconds, 1),
-                **({"error": self.error} if self.error else {}),
-            }
-        )
 
 
 def main() -> int:
@@ -92,7 +64,7 @@ def run(stack: Stack, report: Report) -> None:
 
 
 def build(scene: Scene) -> None:
-    scene.make_gateway()
+    scene.template = scene.make_gateway("smoke gateway", scene.stack.ports.gateway)
     scene.create("billing", scene.define("Billing", "/billing", ["GET", "POST"]), "api-key")
     scene.create("orders", scene.define("Orders", "/orders", ["GET"]), "api-key")
     scene.create("public", scene.define("Weather", "/public", ["GET"]), "none")

@@ -27,6 +27,16 @@ class Portal:
     def post(self, path: str, **body: Any) -> Any:
         return self._data(self._http.post(path, json=body))
 
+    def put(self, path: str, **body: Any) -> Any:
+        return self._data(self._http.put(path, json=body))
+
+    def status(self, path: str) -> int:
+        """Only the code of a GET; 0 when nobody answered."""
+        try:
+            return self._http.get(path).status_code
+        except httpx.TransportError:
+            return 0
+
     def delete(self, path: str) -> Any:
         return self._data(self._http.delete(path))
 

@@ -23,6 +23,7 @@ class Scene:
     cluster: str = ""
     agent_token: str = ""
     template: str = ""
+    ports: list[int] = field(default_factory=list)
     publishes: dict[str, str] = field(default_factory=dict)
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -42,21 +43,42 @@ class Scene:
             gateway=Gateway(stack.gateway_url, HOST),
         )
 
+    # --- the operator's part ---
+
     def register_cluster(self) -> None:
-        """The sample upstream is on loopback, which only the operator may open."""
-        cluster = self.operator.post(
-            "/api/v1/operator/clusters",
-            name="smoke",
-            region="local",
-            allowed_networks=["127.0.0.0/8"],
-            allowed_ports=[self.stack.ports.gateway],
-        )
-        self.cluster = cluster["id"]
-        tokens = f"/api/v1/operator/clusters/{self.cluster}/registration-tokens"
-        self.agent_token = self.operator.post(tokens)["token"]
+        self.ports = [self.stack.ports.gateway]
+        self.cluster, self.agent_token = self.new_cluster("smoke")
+
+    def new_cluster(self, name: str) -> tuple[str, str]:
+        """A cluster and a token for its first agent. Only the operator may open loopback to backends."""
+        cluster = self.operator.post("/api/v1/operator/clusters", **self._cluster(name))
+        return cluster["id"], self.new_token(cluster["id"])
+
+    def new_token(self, cluster: str) -> str:
+        return self.operator.post(f"/api/v1/operator/clusters/{cluster}/registration-tokens")[
+            "token"
+        ]
+
+    def allow_port(self, port: int) -> None:
+        self.ports.append(port)
+        self.operator.put(f"/api/v1/operator/clusters/{self.cluster}", **self._cluster("smoke"))
 
     def cluster_status(self) -> str:
         return self.operator.get(f"/api/v1/operator/clusters/{self.cluster}")["status"]
+
+    def live_agents(self, cluster: str) -> int:
+        return self.operator.get(f"/api/v1/operator/clusters/{cluster}")["active_agent_count"]
+
+    def _cluster(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "region": "local",
+            "allowed_networks": ["127.0.0.0/8"],
+            # The first cluster proves that the range is enforced; the others take any port.
+            "allowed_ports": self.ports if name == "smoke" else [],
+        }
+
+    # --- the provider's part ---
 
     def define(self, name: str, path: str, methods: list[str]) -> str:
         """A service with one route and the sample upstream, in a product of its own."""
@@ -72,21 +94,23 @@ class Scene:
         )
         return product["id"]
 
-    def make_gateway(self) -> None:
+    def make_gateway(self, name: str, port: int) -> str:
         gateway = self.provider.post(
             "/api/v1/provider/gateways",
-            name="smoke gateway",
+            name=name,
             gateway_class="envoy",
-            listeners=[{"port": self.stack.ports.gateway, "protocol": "HTTP"}],
+            listeners=[{"port": port, "protocol": "HTTP"}],
         )
-        self.template = gateway["id"]
+        return gateway["id"]
 
-    def create(self, name: str, product: str, auth_mode: str) -> None:
+    def create(
+        self, name: str, product: str, auth_mode: str, *, gateway: str = "", cluster: str = ""
+    ) -> None:
         row = self.provider.post(
             "/api/v1/provider/product-publishes",
             product_id=product,
-            cluster_id=self.cluster,
-            gateway_id=self.template,
+            cluster_id=cluster or self.cluster,
+            gateway_id=gateway or self.template,
             environment="dev",
             hostname_base=HOST,
             auth_mode=auth_mode,
@@ -95,13 +119,22 @@ class Scene:
 
     def publish(self, name: str, note: str = "") -> float:
         """Click, and wait until the page would say PUBLISHED; milliseconds."""
-        return self._deploy(name, "publish", "PUBLISHED", note=note)
+        self.send(name, "publish", note=note)
+        return self._arrival(name, "PUBLISHED")
 
     def withdraw(self, name: str, reason: str = "") -> float:
-        return self._deploy(name, "withdraw", "WITHDRAWN", reason=reason)
+        self.send(name, "withdraw", reason=reason)
+        return self._arrival(name, "WITHDRAWN")
+
+    def send(self, name: str, verb: str, **words: str) -> None:
+        self.provider.post(f"{self.path(name)}/{verb}", **words)
 
     def detail(self, name: str) -> dict[str, Any]:
         return self.provider.get(self.path(name))
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """The newest one."""
+        return self.provider.rows(f"{self.path(name)}/deployments")[0]
 
     def path(self, name: str) -> str:
         return f"/api/v1/provider/product-publishes/{self.publishes[name]}"
@@ -109,6 +142,8 @@ class Scene:
     def add_plan(self, name: str, plan: str, rate: int) -> str:
         body = {"name": plan, "rate_per_minute": rate, "price": "0"}
         return self.provider.post(f"{self.path(name)}/plans", **body)["id"]
+
+    # --- the consumer's part ---
 
     def subscribe(self, plan_id: str, application: str) -> str:
         """An application of its own each time; the new key's secret. Its row is kept by the secret."""
@@ -123,17 +158,22 @@ class Scene:
         return key["key"]
 
     def revoke(self, secret: str) -> None:
-        self.consumer.post(f"/api/v1/customer/credentials/{self.keys[secret]['id']}/revoke")
+        self.consumer.post(f"{self._key(secret)}/revoke")
 
-    def _deploy(self, name: str, verb: str, target: str, **words: str) -> float:
-        self.provider.post(f"{self.path(name)}/{verb}", **words)
+    def receipts(self, secret: str) -> set[str]:
+        """What the receipt of a revocation says of each gateway."""
+        receipt = self.consumer.get(self._key(secret))["receipt"]
+        return {each["status"] for each in receipt["gateways"]}
 
+    def _key(self, secret: str) -> str:
+        return f"/api/v1/customer/credentials/{self.keys[secret]['id']}"
+
+    def _arrival(self, name: str, target: str) -> float:
         def arrived() -> bool:
             row = self.detail(name)
             return row["status"] == target and row["open_deployment"] is None
 
         try:
-            return wait_until(arrived, f"{verb} {name}")
+            return wait_until(arrived, f"{name} becoming {target}")
         except SmokeError as error:
-            history = self.provider.get(f"{self.path(name)}/deployments")
-            raise SmokeError(f"{error}: {str(history)[:1500]}") from error
+            raise SmokeError(f"{error}: {str(self.deployment(name))[:1500]}") from error
