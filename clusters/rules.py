@@ -83,6 +83,8 @@ def text(value: str, *, field: str, limit: int, required: bool = False) -> str:
 
 def labels(value: Mapping[str, str]) -> dict[str, str]:
     """A flat map within Kubernetes' limits, so that a label here can be one there."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(_("Labels map text to text."), field="labels")
     if len(value) > MAX_LABELS:
         raise InvalidInput(_("At most %(limit)d labels.") % {"limit": MAX_LABELS}, field="labels")
     for key, content in value.items():

@@ -61,7 +61,7 @@ def error(response, status):
     return response.json()["error"]
 
 
-# --- clusters: happy paths ------------------------------------------------------------------------------
+# --- clusters: happy paths ------------------------------------------------------------
 
 
 def test_create_answers_with_the_specs_names(as_member, operator):
@@ -176,7 +176,7 @@ def test_the_number_of_queries_does_not_grow(as_member, operator, django_assert_
         as_member.get(f"{CLUSTERS}/{cluster.pk}")
 
 
-# --- clusters: bad input ----------------------------------------------------------------------------------
+# --- clusters: bad input ------------------------------------------------------------
 
 GOOD = {"name": "kr-main-2", "region": "kr"}
 BAD = [
@@ -252,7 +252,7 @@ def test_bad_filters_are_refused(as_member, query):
     assert error(as_member.get(f"{CLUSTERS}?{query}"), 400)["code"] == "invalid"
 
 
-# --- who may ------------------------------------------------------------------------------------------------
+# --- who may ------------------------------------------------------------
 
 
 def endpoints(cluster, token, agent):
@@ -317,7 +317,7 @@ def test_unknown_ids(as_admin):
     assert error(as_admin.delete(f"{CLUSTERS}/{uuid.uuid4()}"), 404)
 
 
-# --- tokens and agents ------------------------------------------------------------------------------------------
+# --- tokens and agents ------------------------------------------------------------
 
 
 def test_a_token_shows_its_secret_once(as_admin, cluster):
@@ -384,7 +384,7 @@ def test_revoke_an_agent(as_admin, cluster, method):
     assert data(as_admin.get(f"{CLUSTERS}/{cluster.pk}"))["status"] == "pending"
 
 
-# --- what providers see --------------------------------------------------------------------------------------------
+# --- what providers see ------------------------------------------------------------
 
 
 def test_providers_see_the_clusters_open_to_them_and_no_agents():

@@ -93,6 +93,7 @@ def test_labels(labels):
         {"a": 1},
         {"a": {"b": "c"}},
         {"a": None},
+        ["a"],
         {f"k{i}": "v" for i in range(65)},
     ],
 )

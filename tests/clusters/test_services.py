@@ -22,7 +22,7 @@ def last_event() -> AuditEvent:
     return AuditEvent.objects.first()
 
 
-# --- create -----------------------------------------------------------------------------------------
+# --- create ------------------------------------------------------------
 
 
 def test_create_registers_a_pending_cluster_with_its_state(member, operator):
@@ -127,7 +127,7 @@ def test_providers_have_no_clusters():
         clusters.create(actor=actor, organization_id=provider.pk, name="a", region="b")
 
 
-# --- update -----------------------------------------------------------------------------------------
+# --- update ------------------------------------------------------------
 
 
 def test_update_replaces_and_tells_what_changed(member, operator):
@@ -176,7 +176,7 @@ def test_update_refuses_anothers_name(member, operator):
         clusters.update(actor=member, cluster_id=cluster.pk, name=taken.name, region="kr")
 
 
-# --- who may ------------------------------------------------------------------------------------------
+# --- who may ------------------------------------------------------------
 
 
 def calls(cluster, token):
@@ -217,7 +217,7 @@ def test_deleting_and_tokens_need_an_admin(call, operator, member, admin):
     act(admin)
 
 
-# --- maintenance ----------------------------------------------------------------------------------------
+# --- maintenance ------------------------------------------------------------
 
 
 def test_maintenance_starts_and_ends(member, operator):
@@ -279,7 +279,7 @@ def test_ending_what_is_not_is_no_event(member, operator):
     assert not AuditEvent.objects.exists()
 
 
-# --- delete -----------------------------------------------------------------------------------------------
+# --- delete ------------------------------------------------------------
 
 
 def test_delete_takes_tokens_and_disconnected_agents_along(admin, operator):
@@ -328,7 +328,7 @@ def test_delete_names_withdrawn_publishes_whose_history_is_kept_here(admin, oper
     assert cluster.agents.exists()
 
 
-# --- tokens -------------------------------------------------------------------------------------------------
+# --- tokens ------------------------------------------------------------
 
 
 def test_a_token_is_single_use_for_an_hour_and_stored_hashed(admin, operator):
