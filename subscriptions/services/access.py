@@ -127,10 +127,8 @@ def _change(cluster_id: UUID, rows: QuerySet[AccessEntry], **values: Any) -> int
 def _next_version(cluster_id: UUID) -> int:
     """Last of all locks: whoever holds the state row waits for nobody."""
     with connection.cursor() as cursor:
-        # Foreign keys are checked at commit, and the check locks the row they name. Whoever holds that
-        # row (a publish, an edit of the cluster) may wait for the state row by then: check now instead.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        # An entry's foreign key is checked at commit, and the check locks the cluster. An edit that holds
+        # the cluster may be waiting for its state row by then, so this lock comes first.
         cursor.execute("SELECT FROM clusters_cluster WHERE id = %s FOR KEY SHARE", [cluster_id])
         cursor.execute(
             "UPDATE clusters_clusterstate SET access_version = access_version + 1"
