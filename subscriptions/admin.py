@@ -50,12 +50,12 @@ class History(admin.TabularInline):
 class SubscriptionInline(History):
     model = Subscription
     fk_name = "application"
-    fields = ["publish", "plan", "status", "created_at"]
+    fields = readonly_fields = ["publish", "plan", "status", "created_at"]
 
 
 class CredentialInline(History):
     model = Credential
-    fields = ["name", "prefix", "created_at", "revoked_at", "revoked_version"]
+    fields = readonly_fields = ["name", "prefix", "created_at", "revoked_at", "revoked_version"]
 
 
 @admin.register(Plan)

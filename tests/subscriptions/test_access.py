@@ -445,3 +445,11 @@ def test_an_edit_of_the_cluster_and_a_new_key_do_not_deadlock(committed_db):
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_the_worker_keeps_house_daily(db):
+    from procrastinate.contrib.django import app
+
+    task = app.tasks["subscriptions.keep_house"]
+    assert task(timestamp=0) == {"clusters": 0, "tombstones": 0}
+    assert any(periodic.task is task for periodic in app.periodic_registry.periodic_tasks.values())
