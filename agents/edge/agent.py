@@ -81,6 +81,9 @@ class Agent:
         self._access = AccessReader(
             self._store, self._on_disk, AccessTable(saved.entries, saved.cursor)
         )
+        if self._store.is_new:
+            # Nothing is known of what the gateway serves: what it should not is removed.
+            self._reconciler.apply_again()
         self._access_due = asyncio.Event()
         self._observe_due = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -31,13 +31,14 @@ from agents.edge.join import (
 )
 from agents.edge.local import Local, PortBusy
 from agents.edge.reach import Address, BadAddress
-from agents.edge.state import Identity, Locked, NotJoined, Running, StateDir, StateError
+from agents.edge.state import Identity, Locked, NotJoined, Revoked, Running, StateDir, StateError
 from agents.edge.store import opened
 
 STOP_SECONDS = 60
 EXITS: dict[type[Exception], Exit] = {
     NotJoined: Exit.NOT_RUNNING,
     Locked: Exit.LOCKED,
+    Revoked: Exit.REVOKED,
     JoinRefused: Exit.REFUSED,
     AuthorityError: Exit.REFUSED,
     JoinUnreachable: Exit.UNREACHABLE,
@@ -129,9 +130,10 @@ def _token(arguments: argparse.Namespace, *, needed: bool) -> str:
 
 
 def default_name() -> str:
-    """The machine's name as Kubernetes would write it."""
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in socket.gethostname().lower())
-    return kept.split(".")[0].strip("-")[:63].strip("-") or "agent"
+    """The machine's own name, as Kubernetes would write it."""
+    first = socket.gethostname().split(".")[0].lower()
+    kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in first)
+    return kept.strip("-")[:63].strip("-") or "agent"
 
 
 # --- run ---
@@ -144,7 +146,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     state.check()
     exit_when_revoked = arguments.on_revoked == "exit"
     if identity.revoked and exit_when_revoked:
-        raise StateError(
+        raise Revoked(
             f"The operator revoked this agent on {identity.revoked}. "
             "Run `imp-agent join` with a new registration token."
         )

@@ -31,6 +31,10 @@ class NotJoined(StateError):
     """No agent has joined with this folder."""
 
 
+class Revoked(StateError):
+    """The operator turned this agent away for good."""
+
+
 class Locked(StateError):
     """Another agent runs on this folder."""
 
@@ -102,7 +106,7 @@ class StateDir:
             ) from error
         except PermissionError as error:
             raise StateError(f"{self.path} belongs to another user: {error.strerror}.") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise StateError(
                 f"{self.identity_file} is damaged ({error}). Remove it and join again with a new token."
             ) from error

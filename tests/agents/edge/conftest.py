@@ -46,6 +46,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minutes become moments; the rules stay."""
     monkeypatch.setattr(agent_module, "OBSERVE_SECONDS", 0.2)
     monkeypatch.setattr(agent_module, "DRIFT_SECONDS", 0.3)
+    monkeypatch.setattr(agent_module, "REST_SECONDS", 0.5)
     monkeypatch.setattr("agents.edge.backoff.FIRST_SECONDS", 0.05)
 
 
@@ -103,7 +104,7 @@ async def until(check: Callable[[], object], what: str = "", seconds: float = 10
     """Wait for what another task brings about."""
     try:
         async with asyncio.timeout(seconds):
-            while not check():
+            while not check():  # noqa: ASYNC110 - other tasks need not tell us
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"not within {seconds} s: {what or check.__name__}") from None

@@ -1,4 +1,4 @@
-"""The other side: a control plane that speaks the real protocol over real sockets, and remembers what it heard."""
+"""The other side: a control plane that speaks the real protocol, and remembers what it heard."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.lineage = "lineage-1"
         self.agent_count = 1
         self.denied_networks: list[str] = []
+        self.allowed_networks: list[str] = []
         self.wanted: dict[str, dict[str, str]] = {}
         self.withdrawals: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
@@ -51,7 +52,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.claims: list[dict[str, Any]] = []
         self.streams: list[asyncio.Queue[pb.ServerMessage | None]] = []
         self.connects = 0
-        self.goodbye: pb.Goodbye | None = None
+        self.ca = b""
 
     # --- what tests do ---
 
@@ -229,6 +230,8 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         if self.rest_failures > 0:
             self.rest_failures -= 1
             return 503, b'{"success": false, "error": {"message": "The database is away."}}', ""
+        if target == "/agent/ca.pem":
+            return 200, self.ca, ""
         if headers.get("authorization") != f"bearer {self.rest_token}":
             return 401, b"{}", ""
         path, _, query = target.removeprefix("/api/v1/agent/").partition("?")
@@ -248,6 +251,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
             "cluster_id": self.cluster_id,
             "agent_count": self.agent_count,
             "denied_networks": self.denied_networks,
+            "allowed_networks": self.allowed_networks,
             "publishes": list(self.wanted.values()),
             "withdrawals": [
                 {"publish_id": name, "deployment_id": pk} for name, pk in self.withdrawals.items()
