@@ -156,28 +156,35 @@ def _token_step(token: RegistrationToken) -> Step:
 
 def _agent_steps(agent: Agent | None, desired: int) -> list[Step]:
     """Registered, connected, heard, converged; the first open one is what happens now."""
-    gone = agent is not None and agent.revoked_at is not None
-    facts = [
-        (_("Agent registered"), agent and agent.created_at, agent.name if agent else ""),
-        (_("Connected"), agent and agent.connected_at, ""),
-        (_("First heartbeat"), agent and agent.last_heartbeat_at, ""),
-        (_("Converged"), *_converged(agent, desired)),
-    ]
     steps: list[Step] = []
-    reached = agent is not None
-    for label, at, detail in facts:
+    open_state = "now"
+    if agent is None:
+        open_state = "wait"
+    elif agent.revoked_at or agent.last_error:
+        open_state = "bad"
+    for label, at, detail in _facts(agent, desired):
         if at is not None:
             steps.append(Step("done", label, at=at, detail=detail))
-            continue
-        failed = reached and (gone or (agent is not None and bool(agent.last_error)))
-        state = "bad" if failed else "now" if reached else "wait"
-        steps.append(Step(state, label, detail=detail))
-        reached = False
+        else:
+            steps.append(Step(open_state, label, detail=detail))
+            open_state = "wait"
     return steps
 
 
-def _converged(agent: Agent | None, desired: int) -> tuple[datetime | None, str]:
-    if agent is None or agent.last_heartbeat_at is None:
+def _facts(agent: Agent | None, desired: int) -> list[tuple[str, datetime | None, str]]:
+    labels = [_("Agent registered"), _("Connected"), _("First heartbeat"), _("Converged")]
+    if agent is None:
+        return [(label, None, "") for label in labels]
+    return [
+        (labels[0], agent.created_at, agent.name),
+        (labels[1], agent.connected_at, ""),
+        (labels[2], agent.last_heartbeat_at, ""),
+        (labels[3], *_converged(agent, desired)),
+    ]
+
+
+def _converged(agent: Agent, desired: int) -> tuple[datetime | None, str]:
+    if agent.last_heartbeat_at is None:
         return None, ""
     if agent.applied_generation >= desired and not agent.last_error:
         return agent.last_heartbeat_at, _("generation %(number)d") % {"number": desired}

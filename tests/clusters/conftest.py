@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from django.utils import timezone
@@ -10,6 +11,29 @@ from catalog.models import Gateway, Product
 from publishing.models import ProductPublish, PublishRevision
 from publishing.states import Status
 from tests.factories.accounts import OrganizationFactory, UserFactory
+from tests.factories.clusters import ClusterFactory
+
+HTMX = {"HX-Request": "true"}
+LIST = "/operator/clusters"
+
+
+def text(response) -> str:
+    """What a person reads, without tags and runs of white space."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+@pytest.fixture
+def as_(client):
+    def sign_in(user):
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def cluster(operator):
+    return ClusterFactory(organization=operator, name="kr-main", active=True)
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ def as_admin(admin):
     return client_of(admin)
 
 
-@pytest.fixture
-def cluster(operator):
-    return ClusterFactory(organization=operator, name="kr-main", active=True)
-
-
 def data(response, status=200):
     assert response.status_code == status, response.content
     return response.json()["data"]
