@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -270,9 +271,7 @@ def _require_superuser(actor: User | None) -> None:
 
 def _locked_organization(actor: User | None, organization_id: UUID) -> Organization:
     """Locked, so that two admins who remove each other do not both succeed."""
-    rows = Organization.objects.all()
-    if actor is not None:
-        rows = rows.visible_to(actor)
+    rows = Organization.objects.all() if actor is None else Organization.objects.visible_to(actor)
     organization = rows.select_for_update(of=("self",)).get(pk=organization_id)
     if actor is not None:
         require(actor, organization.pk, Role.ADMIN)
@@ -302,7 +301,8 @@ def _organization_name(name: str, *, but: UUID | None = None) -> str:
     name = name.strip()
     if not name or len(name) > 120:
         raise InvalidInput(_("Enter a name of 1 to 120 characters."), field="name")
-    if Organization.objects.filter(name=name).exclude(pk=but).exists():
+    namesakes = Organization.objects.filter(name=name)
+    if (namesakes.exclude(pk=but) if but else namesakes).exists():
         raise InvalidInput(_("There is an organization of this name already."), field="name")
     return name
 
@@ -327,7 +327,7 @@ def _keep_an_admin(membership: Membership) -> None:
         )
 
 
-def _check(field: str, validator, *values) -> None:
+def _check(field: str, validator: Callable[..., object], *values: object) -> None:
     try:
         validator(*values)
     except ValidationError as error:
