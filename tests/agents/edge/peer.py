@@ -163,6 +163,8 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         await context.send_initial_metadata((("imp-nonce", nonce), ("imp-time", str(now))))
         hello = await context.read()
         await self._check(hello.connect_request, nonce, now, context)
+        outgoing: asyncio.Queue[pb.ServerMessage | None] = asyncio.Queue()
+        self.streams.append(outgoing)  # first: who sees the count rise may `tell` at once
         self.connects += 1
         self.epoch += 1
         self.rest_token = f"rest-{self.epoch}"
@@ -173,11 +175,11 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
             generation=self.generation,
             access_version=self.access_version,
         )
-        await context.write(pb.ServerMessage(session_epoch=self.epoch, connect_response=welcome))
-        outgoing: asyncio.Queue[pb.ServerMessage | None] = asyncio.Queue()
-        self.streams.append(outgoing)
         reader = asyncio.create_task(self._listen(context, outgoing))
         try:
+            await context.write(
+                pb.ServerMessage(session_epoch=self.epoch, connect_response=welcome)
+            )
             while (message := await outgoing.get()) is not None:
                 await context.write(message)
         finally:
