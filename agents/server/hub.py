@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from django.utils import timezone
 from agents.server import desired
 from agents.server.database import Database
 from agents.server.desired import Standing
-from agents.server.options import Timings
+from agents.server.options import Timings, jitter
 from agents.server.stream import Stream, Watch
 from agents.wire import agent_pb2 as pb
 from clusters.services import agents as clusters
@@ -141,7 +140,7 @@ class Hub:
 
     async def sweep_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._timings.sweep * random.uniform(0.9, 1.1))  # noqa: S311
+            await asyncio.sleep(self._timings.sweep * jitter.uniform(0.9, 1.1))
             try:
                 await self.sweep()
             except Exception:
@@ -187,7 +186,7 @@ class Hub:
         """End the streams one by one, so that the agents do not all come back at the same moment."""
         self.draining = True
         streams = list(self.streams.values())
-        random.shuffle(streams)
+        jitter.shuffle(streams)
         step = max(1, len(streams) // 100)
         for start in range(0, len(streams), step):
             for stream in streams[start : start + step]:

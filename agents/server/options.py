@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 MESSAGE_LIMIT = 1024 * 1024
 DEFAULT_LISTEN = "127.0.0.1:9443"
+# What spreads agents over time. Processes that were forked or seeded alike must not agree.
+jitter = SystemRandom()
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 1),

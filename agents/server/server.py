@@ -73,8 +73,7 @@ class AgentServer:
         await self.hub.drain(spread)
         await closing
         for task in self._rounds:
-            task.cancel()
-        await asyncio.gather(*self._rounds, return_exceptions=True)
+            await put_down(task)
         await self.hub.settle()
         self._reports.close()
         self._database.close()
@@ -86,6 +85,13 @@ class AgentServer:
             return server.add_insecure_port(options.listen)
         pair = (options.private_key, options.certificate)
         return server.add_secure_port(options.listen, grpc.ssl_server_credentials([pair]))
+
+
+async def put_down(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over: connecting to Redis swallows a cancellation that comes at the wrong moment."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
 
 
 def require_free(listen: str) -> None:

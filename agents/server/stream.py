@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 import grpc
 
 from agents.server.desired import Command
+from agents.server.options import jitter
 from agents.wire import agent_pb2 as pb
 
 Result = TypeVar("Result")
@@ -64,7 +64,7 @@ class Stream:
     ) -> None:
         """Say goodbye and close. The first reason stays."""
         if self._goodbye is None:
-            wait = int(random.uniform(0, retry_within) * 1000)  # noqa: S311 - spreads, hides nothing
+            wait = int(jitter.uniform(0, retry_within) * 1000)
             self._goodbye = pb.Goodbye(reason=reason, retry_after_ms=wait, message=message)
             self.dirty.set()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from channels.layers import get_channel_layer
 
+from agents.server.options import jitter
 from core.notify import WAKE_GROUP
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ async def listen_forever(on_wake: Callable[[UUID], None], *, longest_pause: floa
                 _deliver(await layer.receive(channel), on_wake)
         except Exception as error:  # noqa: BLE001 - whatever it is, agents must not wait for a person
             log.warning("No wakes from Redis (%s); the sweep covers. Trying again.", error)
-        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+        await asyncio.sleep(jitter.uniform(0, pause))
         pause = min(pause * 2, longest_pause)
 
 

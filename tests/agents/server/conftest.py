@@ -31,7 +31,7 @@ from core import secrets
 from publishing.models import Deployment, ProductPublish, PublishRevision
 from tests.factories.accounts import OrganizationFactory
 
-FAST = Timings(hello=1.0, write=1.0, sweep=0.3, flush=0.2, repeat=0.2, drain=0.2, wake_retry=0.5)
+FAST = Timings(hello=1.0, write=1.0, sweep=0.3, flush=0.2, repeat=0.2, drain=0.05, wake_retry=0.5)
 PATIENCE = 10.0
 
 

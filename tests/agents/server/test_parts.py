@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from agents.server.errors import InvalidMessage, refusal
 from agents.server.hub import Hub
 from agents.server.limits import MAX_ADDRESSES, RateLimit
 from agents.server.options import Timings
+from agents.server.server import put_down
 from agents.server.servicer import _address
 from agents.server.wake import Sparing
 from agents.wire import agent_pb2 as pb
@@ -261,6 +263,19 @@ async def test_a_sweep_that_fails_comes_again():
         await asyncio.wait_for(hub.sweep_forever(), 0.2)
 
     assert [name for name, _ in database.calls].count("survey") > 3
+
+
+async def test_a_task_that_swallows_a_cancellation_ends_all_the_same():
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(put_down(task), 5)
+
+    assert task.cancelled()
 
 
 async def test_a_command_is_told_once_and_again_only_on_repeat():

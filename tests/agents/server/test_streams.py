@@ -32,7 +32,7 @@ from tests.agents.server.conftest import (
 )
 from tests.factories.accounts import UserFactory
 
-LAZY = Timings(sweep=600.0, flush=600.0, drain=0.2)  # only wakes bring news
+LAZY = Timings(sweep=600.0, flush=600.0, drain=0.05)  # only wakes bring news
 
 
 def move(cluster: Any, **numbers: int) -> None:
