@@ -9,245 +9,798 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_audit_append_only'),
-        ('catalog', '0001_initial'),
-        ('clusters', '0001_initial'),
+        ("accounts", "0002_audit_append_only"),
+        ("catalog", "0001_initial"),
+        ("clusters", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ProductPublish',
+            name="ProductPublish",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('environment', models.CharField(choices=[('dev', 'dev'), ('stage', 'stage'), ('prod', 'prod')], max_length=8, verbose_name='environment')),
-                ('hostname_base', models.CharField(max_length=253, verbose_name='hostname')),
-                ('auth_mode', models.CharField(choices=[('none', 'None'), ('api-key', 'API key'), ('oauth2', 'OAuth 2.0')], max_length=8, verbose_name='auth mode')),
-                ('auth_config', models.JSONField(blank=True, default=dict, verbose_name='auth configuration')),
-                ('visibility', models.CharField(choices=[('public', 'Public'), ('private', 'Private')], default='public', max_length=8, verbose_name='visibility')),
-                ('approval_required', models.BooleanField(default=False, verbose_name='approval required')),
-                ('status', models.CharField(choices=[('DRAFT', 'Draft'), ('PUBLISHED', 'Published'), ('WITHDRAWN', 'Withdrawn')], default='DRAFT', editable=False, max_length=12, verbose_name='status')),
-                ('published_at', models.DateTimeField(editable=False, null=True, verbose_name='published')),
-                ('withdrawn_at', models.DateTimeField(editable=False, null=True, verbose_name='withdrawn')),
-                ('withdraw_reason', models.CharField(blank=True, editable=False, max_length=500, verbose_name='reason')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='publishes', to='clusters.cluster')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='publishes', to='catalog.gateway')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='publishes', to='accounts.organization')),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='publishes', to='catalog.product')),
-                ('published_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('withdrawn_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("dev", "dev"), ("stage", "stage"), ("prod", "prod")],
+                        max_length=8,
+                        verbose_name="environment",
+                    ),
+                ),
+                ("hostname_base", models.CharField(max_length=253, verbose_name="hostname")),
+                (
+                    "auth_mode",
+                    models.CharField(
+                        choices=[("none", "None"), ("api-key", "API key"), ("oauth2", "OAuth 2.0")],
+                        max_length=8,
+                        verbose_name="auth mode",
+                    ),
+                ),
+                (
+                    "auth_config",
+                    models.JSONField(blank=True, default=dict, verbose_name="auth configuration"),
+                ),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("public", "Public"), ("private", "Private")],
+                        default="public",
+                        max_length=8,
+                        verbose_name="visibility",
+                    ),
+                ),
+                (
+                    "approval_required",
+                    models.BooleanField(default=False, verbose_name="approval required"),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("DRAFT", "Draft"),
+                            ("PUBLISHED", "Published"),
+                            ("WITHDRAWN", "Withdrawn"),
+                        ],
+                        default="DRAFT",
+                        editable=False,
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "published_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="published"),
+                ),
+                (
+                    "withdrawn_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="withdrawn"),
+                ),
+                (
+                    "withdraw_reason",
+                    models.CharField(
+                        blank=True, editable=False, max_length=500, verbose_name="reason"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publishes",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publishes",
+                        to="catalog.gateway",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publishes",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publishes",
+                        to="catalog.product",
+                    ),
+                ),
+                (
+                    "published_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "withdrawn_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'product publishes',
-                'ordering': ['-created_at', 'id'],
+                "verbose_name_plural": "product publishes",
+                "ordering": ["-created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='PublishRevision',
+            name="PublishRevision",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField(verbose_name='number')),
-                ('digest', models.CharField(editable=False, max_length=64, verbose_name='SHA-256')),
-                ('document', models.TextField(editable=False, verbose_name='bundle')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('publish', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='publishing.productpublish')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="number")),
+                ("digest", models.CharField(editable=False, max_length=64, verbose_name="SHA-256")),
+                ("document", models.TextField(editable=False, verbose_name="bundle")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="revisions",
+                        to="publishing.productpublish",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.AddField(
-            model_name='productpublish',
-            name='live_revision',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='publishing.publishrevision'),
+            model_name="productpublish",
+            name="live_revision",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="publishing.publishrevision",
+            ),
         ),
         migrations.AddField(
-            model_name='productpublish',
-            name='wanted_revision',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='publishing.publishrevision'),
+            model_name="productpublish",
+            name="wanted_revision",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="publishing.publishrevision",
+            ),
         ),
         migrations.CreateModel(
-            name='Deployment',
+            name="Deployment",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField(verbose_name='number')),
-                ('kind', models.CharField(choices=[('publish', 'Publish'), ('withdraw', 'Withdraw')], max_length=8, verbose_name='kind')),
-                ('note', models.CharField(blank=True, max_length=500, verbose_name='note')),
-                ('generation', models.PositiveBigIntegerField(verbose_name='generation')),
-                ('status', models.CharField(choices=[('QUEUED', 'Queued'), ('DISPATCHED', 'Dispatched'), ('APPLYING', 'Applying'), ('SUCCEEDED', 'Succeeded'), ('FAILED', 'Failed'), ('SUPERSEDED', 'Superseded'), ('CANCELLED', 'Cancelled')], default='QUEUED', max_length=12, verbose_name='status')),
-                ('detail', models.TextField(blank=True, verbose_name='detail')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='requested')),
-                ('dispatched_at', models.DateTimeField(editable=False, null=True, verbose_name='dispatched')),
-                ('finished_at', models.DateTimeField(editable=False, null=True, verbose_name='finished')),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('publish', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deployments', to='publishing.productpublish')),
-                ('revision', models.ForeignKey(null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='deployments', to='publishing.publishrevision')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="number")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("publish", "Publish"), ("withdraw", "Withdraw")],
+                        max_length=8,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=500, verbose_name="note")),
+                ("generation", models.PositiveBigIntegerField(verbose_name="generation")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("QUEUED", "Queued"),
+                            ("DISPATCHED", "Dispatched"),
+                            ("APPLYING", "Applying"),
+                            ("SUCCEEDED", "Succeeded"),
+                            ("FAILED", "Failed"),
+                            ("SUPERSEDED", "Superseded"),
+                            ("CANCELLED", "Cancelled"),
+                        ],
+                        default="QUEUED",
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                ("detail", models.TextField(blank=True, verbose_name="detail")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="requested"
+                    ),
+                ),
+                (
+                    "dispatched_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="dispatched"),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="finished"),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deployments",
+                        to="publishing.productpublish",
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="deployments",
+                        to="publishing.publishrevision",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-number'],
+                "ordering": ["-created_at", "-number"],
             },
         ),
         migrations.CreateModel(
-            name='RouteClaim',
+            name="RouteClaim",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('port', models.PositiveIntegerField()),
-                ('protocol', models.CharField(max_length=8)),
-                ('host', models.CharField(max_length=253)),
-                ('match', models.CharField(choices=[('prefix', 'prefix'), ('exact', 'exact')], max_length=8)),
-                ('path', models.CharField(max_length=800)),
-                ('method', models.CharField(max_length=8)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='route_claims', to='clusters.cluster')),
-                ('publish', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='route_claims', to='publishing.productpublish')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("port", models.PositiveIntegerField()),
+                ("protocol", models.CharField(max_length=8)),
+                ("host", models.CharField(max_length=253)),
+                (
+                    "match",
+                    models.CharField(
+                        choices=[("prefix", "prefix"), ("exact", "exact")], max_length=8
+                    ),
+                ),
+                ("path", models.CharField(max_length=800)),
+                ("method", models.CharField(max_length=8)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="route_claims",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="route_claims",
+                        to="publishing.productpublish",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DeploymentVerdict',
+            name="DeploymentVerdict",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('outcome', models.CharField(choices=[('pending', 'Waiting'), ('applying', 'Applying'), ('applied', 'Succeeded'), ('failed', 'Failed'), ('stale', 'Lost contact'), ('waived', 'Waived')], default='pending', max_length=8, verbose_name='outcome')),
-                ('error', models.TextField(blank=True, verbose_name="the gateway's words")),
-                ('probe', models.JSONField(default=list, encoder=django.core.serializers.json.DjangoJSONEncoder, verbose_name='proof')),
-                ('timings', models.JSONField(default=dict, verbose_name='timings (ms)')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='dispatched')),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='last word')),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='verdicts', to='clusters.agent')),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verdicts', to='publishing.deployment')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Waiting"),
+                            ("applying", "Applying"),
+                            ("applied", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("stale", "Lost contact"),
+                            ("waived", "Waived"),
+                        ],
+                        default="pending",
+                        max_length=8,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("error", models.TextField(blank=True, verbose_name="the gateway's words")),
+                (
+                    "probe",
+                    models.JSONField(
+                        default=list,
+                        encoder=django.core.serializers.json.DjangoJSONEncoder,
+                        verbose_name="proof",
+                    ),
+                ),
+                ("timings", models.JSONField(default=dict, verbose_name="timings (ms)")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="dispatched"
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="last word"
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="verdicts",
+                        to="clusters.agent",
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="verdicts",
+                        to="publishing.deployment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['agent__name'],
-                'constraints': [models.UniqueConstraint(fields=('deployment', 'agent'), name='publishing_verdict_once'), models.CheckConstraint(condition=models.Q(('outcome__in', ['pending', 'applying', 'applied', 'failed', 'stale', 'waived'])), name='publishing_verdict_outcome_known')],
+                "ordering": ["agent__name"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("deployment", "agent"), name="publishing_verdict_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "outcome__in",
+                                ["pending", "applying", "applied", "failed", "stale", "waived"],
+                            )
+                        ),
+                        name="publishing_verdict_outcome_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HostClaim',
+            name="HostClaim",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=253)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='host_claims', to='clusters.cluster')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='host_claims', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("host", models.CharField(max_length=253)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="host_claims",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="host_claims",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('cluster', 'host'), name='publishing_hostclaim_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("cluster", "host"), name="publishing_hostclaim_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AgentPublish',
+            name="AgentPublish",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('revision', models.CharField(blank=True, max_length=64, verbose_name='revision')),
-                ('error', models.TextField(blank=True, verbose_name='error')),
-                ('warning', models.TextField(blank=True, verbose_name='warning')),
-                ('observed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='observed')),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='publishes', to='clusters.agent')),
-                ('publish', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='on_agents', to='publishing.productpublish')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("revision", models.CharField(blank=True, max_length=64, verbose_name="revision")),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                ("warning", models.TextField(blank=True, verbose_name="warning")),
+                (
+                    "observed_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="observed"
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="publishes",
+                        to="clusters.agent",
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="on_agents",
+                        to="publishing.productpublish",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('agent', 'publish'), name='publishing_agentpublish_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("agent", "publish"), name="publishing_agentpublish_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PublishDraft',
+            name="PublishDraft",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('step', models.CharField(default='cluster', max_length=16)),
-                ('data', models.JSONField(default=dict)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='drafts', to='catalog.product')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("step", models.CharField(default="cluster", max_length=16)),
+                ("data", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="drafts",
+                        to="catalog.product",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('product', 'user'), name='publishing_draft_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("product", "user"), name="publishing_draft_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PublishEvent',
+            name="PublishEvent",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('created', 'Created'), ('edited', 'Settings changed'), ('requested', 'Requested'), ('queued', 'Waiting for an agent'), ('dispatched', 'Sent to the agents'), ('applied', 'Proved by an agent'), ('refused', 'Refused by an agent'), ('published', 'Published'), ('withdrawn', 'Withdrawn'), ('failed', 'Failed'), ('superseded', 'Superseded'), ('cancelled', 'Cancelled')], max_length=24, verbose_name='what')),
-                ('note', models.TextField(blank=True, verbose_name='note')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='when')),
-                ('actor', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('agent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clusters.agent')),
-                ('deployment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='events', to='publishing.deployment')),
-                ('publish', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='publishing.productpublish')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("created", "Created"),
+                            ("edited", "Settings changed"),
+                            ("requested", "Requested"),
+                            ("queued", "Waiting for an agent"),
+                            ("dispatched", "Sent to the agents"),
+                            ("applied", "Proved by an agent"),
+                            ("refused", "Refused by an agent"),
+                            ("published", "Published"),
+                            ("withdrawn", "Withdrawn"),
+                            ("failed", "Failed"),
+                            ("superseded", "Superseded"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=24,
+                        verbose_name="what",
+                    ),
+                ),
+                ("note", models.TextField(blank=True, verbose_name="note")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="when"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="clusters.agent",
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="events",
+                        to="publishing.deployment",
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="publishing.productpublish",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['publish', '-created_at'], name='publishing_event_timeline')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['created', 'edited', 'requested', 'queued', 'dispatched', 'applied', 'refused', 'published', 'withdrawn', 'failed', 'superseded', 'cancelled'])), name='publishing_event_kind_known')],
+                "ordering": ["-created_at", "-id"],
+                "indexes": [
+                    models.Index(
+                        fields=["publish", "-created_at"], name="publishing_event_timeline"
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "kind__in",
+                                [
+                                    "created",
+                                    "edited",
+                                    "requested",
+                                    "queued",
+                                    "dispatched",
+                                    "applied",
+                                    "refused",
+                                    "published",
+                                    "withdrawn",
+                                    "failed",
+                                    "superseded",
+                                    "cancelled",
+                                ],
+                            )
+                        ),
+                        name="publishing_event_kind_known",
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='publishrevision',
-            index=models.Index(fields=['digest'], name='publishing_revision_digest'),
+            model_name="publishrevision",
+            index=models.Index(fields=["digest"], name="publishing_revision_digest"),
         ),
         migrations.AddConstraint(
-            model_name='publishrevision',
-            constraint=models.UniqueConstraint(fields=('publish', 'number'), name='publishing_revision_number_once'),
+            model_name="publishrevision",
+            constraint=models.UniqueConstraint(
+                fields=("publish", "number"), name="publishing_revision_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publishrevision',
-            constraint=models.UniqueConstraint(fields=('publish', 'digest'), name='publishing_revision_digest_once'),
+            model_name="publishrevision",
+            constraint=models.UniqueConstraint(
+                fields=("publish", "digest"), name="publishing_revision_digest_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['DRAFT', 'PUBLISHED'])), fields=('product', 'environment', 'cluster', 'gateway'), name='publishing_publish_one_per_target', violation_error_message='This product is already published there: same environment, cluster and gateway.'),
+            model_name="productpublish",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["DRAFT", "PUBLISHED"])),
+                fields=("product", "environment", "cluster", "gateway"),
+                name="publishing_publish_one_per_target",
+                violation_error_message="This product is already published there: same environment, cluster and gateway.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['DRAFT', 'PUBLISHED', 'WITHDRAWN'])), name='publishing_publish_status_known'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["DRAFT", "PUBLISHED", "WITHDRAWN"])),
+                name="publishing_publish_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('live_revision__isnull', False), ('published_at__isnull', False), ('status', 'PUBLISHED')), models.Q(models.Q(('status', 'PUBLISHED'), _negated=True), ('live_revision', None)), _connector='OR'), name='publishing_publish_live_iff_published'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("live_revision__isnull", False),
+                        ("published_at__isnull", False),
+                        ("status", "PUBLISHED"),
+                    ),
+                    models.Q(
+                        models.Q(("status", "PUBLISHED"), _negated=True), ("live_revision", None)
+                    ),
+                    _connector="OR",
+                ),
+                name="publishing_publish_live_iff_published",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'WITHDRAWN'), _negated=True), ('withdrawn_at__isnull', False), _connector='OR'), name='publishing_publish_withdrawn_has_time'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "WITHDRAWN"), _negated=True),
+                    ("withdrawn_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="publishing_publish_withdrawn_has_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(('environment__in', ['dev', 'stage', 'prod'])), name='publishing_publish_environment_known'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("environment__in", ["dev", "stage", "prod"])),
+                name="publishing_publish_environment_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(('auth_mode__in', ['none', 'api-key', 'oauth2'])), name='publishing_publish_auth_mode_known'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("auth_mode__in", ["none", "api-key", "oauth2"])),
+                name="publishing_publish_auth_mode_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productpublish',
-            constraint=models.CheckConstraint(condition=models.Q(('visibility__in', ['public', 'private'])), name='publishing_publish_visibility_known'),
+            model_name="productpublish",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("visibility__in", ["public", "private"])),
+                name="publishing_publish_visibility_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('QUEUED', 'DISPATCHED', 'APPLYING'))), fields=('publish',), name='publishing_deployment_one_open'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ("QUEUED", "DISPATCHED", "APPLYING"))),
+                fields=("publish",),
+                name="publishing_deployment_one_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(fields=('publish', 'number'), name='publishing_deployment_number_once'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                fields=("publish", "number"), name="publishing_deployment_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['QUEUED', 'DISPATCHED', 'APPLYING', 'SUCCEEDED', 'FAILED', 'SUPERSEDED', 'CANCELLED'])), name='publishing_deployment_status_known'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "QUEUED",
+                            "DISPATCHED",
+                            "APPLYING",
+                            "SUCCEEDED",
+                            "FAILED",
+                            "SUPERSEDED",
+                            "CANCELLED",
+                        ],
+                    )
+                ),
+                name="publishing_deployment_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status__in', ('QUEUED', 'DISPATCHED', 'APPLYING'))), models.Q(models.Q(('status__in', ('QUEUED', 'DISPATCHED', 'APPLYING')), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='publishing_deployment_finished_iff_closed'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at", None), ("status__in", ("QUEUED", "DISPATCHED", "APPLYING"))
+                    ),
+                    models.Q(
+                        models.Q(
+                            ("status__in", ("QUEUED", "DISPATCHED", "APPLYING")), _negated=True
+                        ),
+                        ("finished_at__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="publishing_deployment_finished_iff_closed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'publish'), ('revision__isnull', False)), models.Q(('kind', 'withdraw'), ('revision', None)), _connector='OR'), name='publishing_deployment_revision_iff_publish'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "publish"), ("revision__isnull", False)),
+                    models.Q(("kind", "withdraw"), ("revision", None)),
+                    _connector="OR",
+                ),
+                name="publishing_deployment_revision_iff_publish",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routeclaim',
-            constraint=models.UniqueConstraint(fields=('cluster', 'port', 'host', 'match', 'path', 'method'), name='publishing_routeclaim_once'),
+            model_name="routeclaim",
+            constraint=models.UniqueConstraint(
+                fields=("cluster", "port", "host", "match", "path", "method"),
+                name="publishing_routeclaim_once",
+            ),
         ),
     ]

@@ -107,8 +107,8 @@ def _unsettled(cluster_ids: list[UUID]) -> list[UUID]:
 def _advance(publish_id: UUID) -> None:
     publish = deployments.locked(ProductPublish.objects.filter(pk=publish_id)).first()
     deployment = deployments.open_deployment(publish) if publish else None
-    if publish and deployment:
-        deployments.advance(publish, deployment)
+    if publish and deployment and deployments.advance(publish, deployment):
+        announce(publish)
 
 
 # --- Reports ---------------------------------------------------------------------------------------
@@ -129,15 +129,13 @@ def record_result(
     """One agent's word on one deployment. The first final word counts; what no longer matches is moot."""
     if outcome not in REPORTED:
         raise InvalidInput(_("Unknown outcome “%s”.") % outcome, field="outcome")
-    publish = deployments.locked(
-        ProductPublish.objects.filter(deployments=deployment_id, cluster__agents=agent_id)
-    ).first()
+    publish = deployments.locked(ProductPublish.objects.filter(deployments=deployment_id)).first()
     # After the lock: a session that ended while we waited for it has nothing more to say.
     agent = _session(agent_id, epoch)
-    if publish is None:
+    if publish is None or publish.cluster_id != agent.cluster_id:
         log.info("Agent %s reports on deployment %s, which is not its own", agent, deployment_id)
         return
-    deployment = publish.deployments.select_related("revision").get(pk=deployment_id)
+    deployment = deployments.named(publish.deployments.all()).get(pk=deployment_id)
     if revision != (deployment.revision.digest if deployment.revision else ""):
         log.warning("Agent %s reports another revision of %s", agent, deployment_id)
         return
@@ -186,7 +184,7 @@ def _weigh(
 ) -> None:
     deployments.reported(publish, deployment)
     if verdict.outcome == Outcome.FAILED:
-        words = verdict.error or _("the agent gave no reason")
+        words = verdict.error or "the agent gave no reason"
         tell(publish, Happening.REFUSED, deployment=deployment, agent=agent, note=words)
         deployments.fail(publish, deployment, agent=agent, error=words)
     elif verdict.outcome == Outcome.APPLIED:
@@ -200,10 +198,15 @@ def _weigh(
 def _observed(agent: Agent, publish: ProductPublish, deployment: Deployment) -> None:
     """The proof is an observation: pages need not wait for the next report to say where it is live."""
     digest = deployment.revision.digest if deployment.revision else ""
-    AgentPublish.objects.update_or_create(
-        agent=agent,
-        publish=publish,
-        defaults={"revision": digest, "error": "", "observed_at": timezone.now()},
+    _upsert([AgentPublish(agent=agent, publish=publish, revision=digest)])
+
+
+def _upsert(rows: list[AgentPublish]) -> None:
+    AgentPublish.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["agent", "publish"],
+        update_fields=[*NOTHING, "observed_at"],
     )
 
 
@@ -251,20 +254,14 @@ def _record_publishes(agent: Agent, publishes: list[dict[str, Any]]) -> list[Pro
     own = ProductPublish.objects.filter(pk__in=list(differ), cluster_id=agent.cluster_id)
     changed = list(own.select_related("cluster"))
     now = timezone.now()
-    rows = [
-        AgentPublish(
-            agent=agent,
-            publish=publish,
-            observed_at=now,
-            **{field: differ[publish.pk][field] for field in NOTHING},
-        )
-        for publish in changed
-    ]
-    AgentPublish.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["agent", "publish"],
-        update_fields=[*NOTHING, "observed_at"],
+    said_of = {
+        publish: {field: differ[publish.pk][field] for field in NOTHING} for publish in changed
+    }
+    _upsert(
+        [
+            AgentPublish(agent=agent, publish=publish, observed_at=now, **fields)
+            for publish, fields in said_of.items()
+        ]
     )
     return changed
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from clusters.models import HEARTBEAT_WINDOW, Agent, ClusterState, live_agents
@@ -25,7 +24,7 @@ from publishing.models import (
     PublishRevision,
 )
 from publishing.services import claims
-from publishing.services.timeline import announce, record, tell
+from publishing.services.timeline import record, tell
 from publishing.states import (
     OPEN,
     OUTSTANDING,
@@ -38,6 +37,7 @@ from publishing.states import (
     check_publish_move,
 )
 
+# Details are stored in English: whoever caused them does not read them.
 NO_AGENT = gettext_noop("no agent is connected")
 NAMED = 5  # agents named in a sentence
 HAPPENINGS = {
@@ -54,9 +54,7 @@ HAPPENINGS = {
 
 def locked(rows: QuerySet[ProductPublish]) -> QuerySet[ProductPublish]:
     """FOR NO KEY UPDATE: agents may report what they serve meanwhile."""
-    return rows.select_related(
-        "organization", "cluster", "product", "gateway", "live_revision", "wanted_revision"
-    ).select_for_update(no_key=True, of=("self",))
+    return rows.select_related("cluster").select_for_update(no_key=True, of=("self",))
 
 
 def hold_cluster(cluster_id: UUID) -> ClusterState:
@@ -65,7 +63,12 @@ def hold_cluster(cluster_id: UUID) -> ClusterState:
 
 
 def open_deployment(publish: ProductPublish) -> Deployment | None:
-    return publish.deployments.filter(status__in=OPEN).select_related("revision").first()
+    return named(publish.deployments.filter(status__in=OPEN)).first()
+
+
+def named(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    """With the revision's number and digest; its document can be large."""
+    return rows.select_related("revision").defer("revision__document")
 
 
 # --- Requests --------------------------------------------------------------------------------------
@@ -78,8 +81,7 @@ def request(
     number = (publish.deployments.aggregate(last=Max("number"))["last"] or 0) + 1
     older = open_deployment(publish)
     if older is not None:
-        detail = _("#%(number)d took its place.") % {"number": number}
-        _move(publish, older, Progress.SUPERSEDED, detail=detail, actor=actor)
+        _move(publish, older, Progress.SUPERSEDED, detail=f"#{number} took its place", actor=actor)
     generation = _want(publish, revision)
     agents = Agent.objects.filter(live_agents(), cluster_id=publish.cluster_id)
     deployment = Deployment.objects.create(
@@ -104,26 +106,35 @@ def cancel(publish: ProductPublish, deployment: Deployment, *, actor: Any) -> No
 # --- Verdicts --------------------------------------------------------------------------------------
 
 
-def advance(publish: ProductPublish, deployment: Deployment) -> None:
-    """Bring an open deployment as far as its agents' verdicts and presence allow."""
+def advance(publish: ProductPublish, deployment: Deployment) -> bool:
+    """Bring an open deployment as far as its agents' verdicts and presence allow. True if it moved."""
     now = timezone.now()
-    if _enlist(publish, deployment, now):
+    asked = _enlist(publish, deployment, now)
+    if asked:
         notify.wake(publish.cluster_id)
-        announce(publish)
-    _let_go(publish, deployment, now)
+    lost = _let_go(publish, deployment, now)
+    return _settle(publish, deployment, now) or asked or lost
+
+
+def _settle(publish: ProductPublish, deployment: Deployment, now: datetime) -> bool:
     tally = _tally(deployment, now)
+    waiting = deployment.status == Progress.QUEUED
+    if waiting and not tally.live and (tally.reachable or tally.absent):
+        return _explain(deployment, NO_AGENT)
     if tally.reachable:
-        if deployment.status == Progress.QUEUED:
+        if waiting:
             _move(publish, deployment, Progress.DISPATCHED)
-        _explain(publish, deployment, _missing(deployment, now) if tally.absent else "")
-    elif not tally.absent and (tally.applied or deployment.kind == Kind.WITHDRAW):
+        missing = _missing(deployment, now) if tally.absent else ""
+        return _explain(deployment, missing) or waiting
+    if not tally.absent and (tally.applied or deployment.kind == Kind.WITHDRAW):
         _succeed(publish, deployment)
-    elif tally.applied:
-        _explain(publish, deployment, _missing(deployment, now))
-    elif deployment.status == Progress.QUEUED:
-        _explain(publish, deployment, NO_AGENT)
-    else:
-        _move(publish, deployment, Progress.QUEUED, detail=NO_AGENT)
+        return True
+    if tally.applied:
+        return _explain(deployment, _missing(deployment, now))
+    if waiting:
+        return _explain(deployment, NO_AGENT)
+    _move(publish, deployment, Progress.QUEUED, detail=NO_AGENT)
+    return True
 
 
 def reported(publish: ProductPublish, deployment: Deployment) -> None:
@@ -193,7 +204,6 @@ def _move(
     deployment.save(update_fields=["status", "detail", "dispatched_at", "finished_at"])
     if target in HAPPENINGS:
         tell(publish, HAPPENINGS[target], actor=actor, deployment=deployment)
-    announce(publish)
 
 
 def _move_publish(publish: ProductPublish, target: Status) -> None:
@@ -207,8 +217,9 @@ def _move_publish(publish: ProductPublish, target: Status) -> None:
 @dataclass(frozen=True, slots=True)
 class Tally:
     applied: int
-    reachable: int  # owe a verdict and are there
-    absent: int  # owe a verdict and have not been heard of for 90 s: only withdrawals wait for them
+    live: int  # owe a verdict and are connected
+    reachable: int  # owe a verdict and were heard of within 90 s
+    absent: int  # owe a verdict and were not: only withdrawals wait for them
 
 
 def absent_agents(now: datetime, prefix: str = "") -> Q:
@@ -222,6 +233,7 @@ def _tally(deployment: Deployment, now: datetime) -> Tally:
     owing, absent = Q(outcome__in=OUTSTANDING), absent_agents(now, "agent__")
     counts = deployment.verdicts.filter(agent__revoked_at=None).aggregate(
         applied=Count("pk", filter=Q(outcome=Outcome.APPLIED)),
+        live=Count("pk", filter=owing & live_agents("agent__", now=now)),
         reachable=Count("pk", filter=owing & ~absent),
         absent=Count("pk", filter=owing & absent),
     )
@@ -243,7 +255,7 @@ def _enlist(publish: ProductPublish, deployment: Deployment, now: datetime) -> b
     return bool(rows or found)
 
 
-def _let_go(publish: ProductPublish, deployment: Deployment, now: datetime) -> None:
+def _let_go(publish: ProductPublish, deployment: Deployment, now: datetime) -> bool:
     """Absent and revoked agents leave the quorum, but for those whose gateway may still serve
     what a withdrawal takes away."""
     gone = deployment.verdicts.filter(outcome__in=OUTSTANDING).filter(
@@ -251,8 +263,7 @@ def _let_go(publish: ProductPublish, deployment: Deployment, now: datetime) -> N
     )
     if deployment.kind == Kind.WITHDRAW:
         gone = gone.exclude(agent__in=_served_by(publish))
-    if gone.update(outcome=Outcome.STALE, updated_at=now):
-        announce(publish)
+    return bool(gone.update(outcome=Outcome.STALE, updated_at=now))
 
 
 def _served_by(publish: ProductPublish) -> QuerySet[Agent]:
@@ -274,16 +285,15 @@ def _missing(deployment: Deployment, now: datetime) -> str:
     rows = deployment.verdicts.filter(absent_agents(now, "agent__"), outcome__in=OUTSTANDING)
     names = list(rows.order_by("agent__name").values_list("agent__name", flat=True)[: NAMED + 1])
     more = ", …" if len(names) > NAMED else ""
-    return _("waiting for %(agents)s, which may still serve it and is not connected") % {
-        "agents": ", ".join(names[:NAMED]) + more
-    }
+    return f"waiting for {', '.join(names[:NAMED])}{more}, which may still serve it and is not connected"
 
 
-def _explain(publish: ProductPublish, deployment: Deployment, detail: str) -> None:
-    if deployment.detail != detail:
-        deployment.detail = detail
-        deployment.save(update_fields=["detail"])
-        announce(publish)
+def _explain(deployment: Deployment, detail: str) -> bool:
+    if deployment.detail == detail:
+        return False
+    deployment.detail = detail
+    deployment.save(update_fields=["detail"])
+    return True
 
 
 def _about(deployment: Deployment) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def create(
     checks.target_free(publish)
     publish.save(force_insert=True)
     tell(publish, Happening.CREATED, actor=actor)
+    announce(publish)
     record(publish, actor, "publish.create", after=describe(publish))
     return publish
 
@@ -92,6 +93,7 @@ def update(
     checks.target_free(publish)
     publish.save()
     tell(publish, Happening.EDITED, actor=actor)
+    announce(publish)
     changed = [field for field in after if after[field] != before[field]]
     record(
         publish,
@@ -142,7 +144,7 @@ def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
     claims.check(row, compiled.bundle, actor=actor)
     revision = _revision(row, compiled, actor)
     deployment = deployments.request(row, Kind.PUBLISH, revision, actor=actor, note=note)
-    _record_request(deployment, actor)
+    _note_request(deployment, actor)
     return deployment
 
 
@@ -158,7 +160,7 @@ def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
             details={"status": row.status},
         )
     deployment = deployments.request(row, Kind.WITHDRAW, None, actor=actor, note=reason)
-    _record_request(deployment, actor)
+    _note_request(deployment, actor)
     return deployment
 
 
@@ -167,7 +169,7 @@ def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
     """Only while no agent has heard of it; what was live stays wanted."""
     found = Deployment.objects.visible_to(actor).get(pk=deployment_id)
     row = _workable(actor, found.publish_id)
-    deployment = row.deployments.select_related("revision").get(pk=deployment_id)
+    deployment = deployments.named(row.deployments.all()).get(pk=deployment_id)
     if deployment.status != Progress.QUEUED:
         raise InvalidTransition(
             _("Deployment #%(number)d is %(status)s; only a QUEUED one can be cancelled.")
@@ -175,6 +177,7 @@ def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
             details={"status": deployment.status},
         )
     deployments.cancel(row, deployment, actor=actor)
+    announce(row)
     record(row, actor, "deployment.cancel", before={"number": deployment.number})
     return deployment
 
@@ -248,7 +251,8 @@ def _note(value: str, *, field: str) -> str:
     return rules.note(value, field=field, limit=MAX_NOTE)
 
 
-def _record_request(deployment: Deployment, actor: Any) -> None:
+def _note_request(deployment: Deployment, actor: Any) -> None:
+    announce(deployment.publish)
     revision = deployment.revision
     record(
         deployment.publish,

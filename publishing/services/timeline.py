@@ -21,10 +21,10 @@ def tell(
     agent: Agent | None = None,
     note: str = "",
 ) -> None:
+    """The pages hear of it once, when the caller is done: see `announce`."""
     PublishEvent.objects.create(
         publish=publish, kind=kind, actor=actor, deployment=deployment, agent=agent, note=note
     )
-    announce(publish)
 
 
 def announce(publish: ProductPublish) -> None:

@@ -6,8 +6,10 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import AuditEvent
+from clusters.models import Agent
 from core.errors import DomainError, InvalidTransition
 from publishing import services
 from publishing.models import AgentPublish, RouteClaim
@@ -271,6 +273,19 @@ def test_a_withdrawal_with_every_agent_away_is_queued_and_can_be_cancelled():
     assert stage.fresh().wanted_revision == first.revision
 
 
+def test_a_withdrawal_is_not_sent_to_an_agent_whose_connection_is_gone():
+    stage = Stage()
+    stage.serve()
+    dropped = timezone.now() - timedelta(seconds=30)
+    Agent.objects.update(disconnected_at=dropped)
+    stage.withdraw()
+    stage.dispatch()
+    assert (stage.open.status, stage.open.detail) == (Progress.QUEUED, "no agent is connected")
+    back(stage.agents[0])
+    stage.dispatch()
+    assert stage.open.status == Progress.DISPATCHED
+
+
 # --- Failing -----------------------------------------------------------------------------------
 
 
@@ -434,7 +449,7 @@ def test_a_new_click_takes_the_place_of_an_open_deployment():
     stage.change()
     second = stage.click()
     first.refresh_from_db()
-    assert (first.status, first.detail) == (Progress.SUPERSEDED, "#2 took its place.")
+    assert (first.status, first.detail) == (Progress.SUPERSEDED, "#2 took its place")
     assert stage.open == second
     assert stage.fresh().wanted_revision == second.revision
 
