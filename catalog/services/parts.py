@@ -110,7 +110,7 @@ def _replace(
     What differs is deleted before it is written anew under its id: no order of updates could hit a
     unique key that way.
     """
-    rows = model._default_manager.filter(**owner)  # type: ignore[arg-type]
+    rows = model._default_manager.filter(**owner)
     existing = {row.pk: row for row in rows}
     _keep_ids(wanted, existing, key)
     changed = [item for item in wanted if _values(existing.get(item["id"]), item) != item]
