@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,7 @@ class Agent:
         if self._store.is_new:
             # Nothing is known of what the gateway serves: what it should not is removed.
             self._reconciler.apply_again()
+        self.condition.keys = len(self._access.table)
         self._access_due = asyncio.Event()
         self._observe_due = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -117,6 +119,7 @@ class Agent:
 
     async def _wind_down(self, tasks: list[asyncio.Task[Any]]) -> None:
         """A gateway is not left in the middle of a change, if it comes to an end in time."""
+        log.info("Stopping", extra={"gateway": "stops" if self._stop_gateway else "serves on"})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REST_SECONDS), self.gateway.at_rest():
                 for task in tasks:
@@ -154,13 +157,9 @@ class Agent:
             if live != self.condition.live:
                 self.condition.live = live
                 self.condition.changed()
-            lost = [
-                publish_id
-                for publish_id, revision in self.condition.served.items()
-                if publish_id not in live or live[publish_id].revision != revision
-            ]
-            if lost and time.monotonic() - restored_at > DRIFT_SECONDS:
-                log.warning("The gateway lost publishes; applying again", extra={"lost": lost})
+            drifted = self.condition.drifted()
+            if drifted and time.monotonic() - restored_at > DRIFT_SECONDS:
+                log.warning("The gateway drifted; applying again", extra={"publishes": drifted})
                 restored_at = time.monotonic()
                 self._reconciler.apply_again()
 
@@ -216,7 +215,8 @@ class Agent:
                 self._link.broken.set()
                 due.set()
                 await asyncio.sleep(backoff.next())
-            except (Unavailable, GatewayDown) as error:
+            except (Unavailable, GatewayDown, sqlite3.Error) as error:
+                # SQLite's: the disk is full or broken. What is served goes on being served.
                 log.warning("Trying again: %s", error, extra={"during": name})
                 self.condition.trouble(name, str(error))
                 due.set()
@@ -278,6 +278,7 @@ class Agent:
         self.condition.heard()
         kind = message.WhichOneof("payload")
         if kind == "deploy_command":
+            self._outbox.again(message.deploy_command.deployment_id)
             self._reconciler.due.set()
         elif kind == "state_changed":
             changed = message.state_changed

@@ -10,14 +10,12 @@ import signal
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from agents.edge import log
+from agents.edge import log, status
 from agents.edge.agent import Agent, Exit
 from agents.edge.authority import AuthorityError
 from agents.edge.drivable import MAKERS, driver_for, stop_gateway
@@ -32,7 +30,6 @@ from agents.edge.join import (
 from agents.edge.local import Local, PortBusy
 from agents.edge.reach import Address, BadAddress
 from agents.edge.state import Identity, Locked, NotJoined, Revoked, Running, StateDir, StateError
-from agents.edge.store import opened
 
 STOP_SECONDS = 60
 EXITS: dict[type[Exception], Exit] = {
@@ -172,96 +169,11 @@ async def _run(
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    state = StateDir(arguments.state_dir)
-    identity = state.identity()
-    running = state.running()
-    found = _ask(running) if running else None
-    shown: dict[str, Any] = {
-        "running": running is not None,
-        "pid": running.pid if running else None,
-    }
-    shown |= found or _at_rest(state, identity)
-    print(json.dumps(shown, indent=2) if arguments.json else _as_text(shown))
-    if found is None:
+    shown = status.of(StateDir(arguments.state_dir), version())
+    print(json.dumps(shown, indent=2) if arguments.json else status.as_text(shown))
+    if "gateway" not in shown:
         return Exit.NOT_RUNNING
-    return Exit.OK if found["gateway"]["ready"] and not found["ended"] else Exit.FAILED
-
-
-def _ask(running: Running) -> dict[str, Any] | None:
-    """What the running agent says of itself; it may be starting or ending."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(running.host, running.host)  # noqa: S104
-    url = f"http://{f'[{host}]' if ':' in host else host}:{running.port}/healthz"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        return json.load(error) if error.code == 503 else None
-    except (OSError, ValueError):
-        return None
-
-
-def _at_rest(state: StateDir, identity: Identity) -> dict[str, Any]:
-    """What the disk says while no agent runs. The gateway may be serving all the same."""
-    shown: dict[str, Any] = {
-        "agent_id": identity.agent_id,
-        "name": identity.name,
-        "cluster_id": identity.cluster_id,
-        "cluster_name": identity.cluster_name,
-        "server": identity.server,
-        "version": version(),
-        "connected": False,
-        "ended": "revoked" if identity.revoked else "",
-    }
-    if state.database.exists() and not state.is_locked():
-        with opened(state.database) as store:
-            saved = store.load()
-        shown["generation"] = {"applied": saved.snapshot.generation}
-        shown["access"] = {"applied": saved.cursor.version}
-        shown["publishes"] = [
-            {"id": publish.id, "revision": publish.revision}
-            for publish in saved.snapshot.publishes.values()
-        ]
-    return shown
-
-
-def _as_text(shown: dict[str, Any]) -> str:
-    state = "running" if shown["running"] else "not running"
-    if shown["ended"]:
-        state = f"{state}, {shown['ended']}"
-    lines = [
-        ("agent", f"{shown['name']} ({shown['agent_id']}), version {shown['version']}"),
-        ("cluster", f"{shown['cluster_name']} ({shown['cluster_id']})"),
-        ("state", f"{state}, pid {shown['pid']}" if shown["pid"] else state),
-        ("control plane", f"{shown['server']}, {_link_words(shown)}"),
-    ]
-    if "gateway" in shown:
-        ready = "ready" if shown["gateway"]["ready"] else "NOT READY"
-        lines.append(("gateway", f"{shown['gateway']['class']}, {ready}"))
-    for name in ("generation", "access"):
-        if name in shown:
-            numbers = ", ".join(f"{key} {value}" for key, value in shown[name].items())
-            lines.append((name, numbers))
-    lines.extend(("publish", _publish_words(publish)) for publish in shown.get("publishes", ()))
-    if shown.get("last_error"):
-        lines.append(("last error", shown["last_error"]))
-    return "\n".join(f"{name:<14} {words}" for name, words in lines)
-
-
-def _link_words(shown: dict[str, Any]) -> str:
-    if shown["connected"]:
-        return "connected"
-    ago = shown.get("last_contact_s")
-    return f"not connected, last contact {ago:.0f} s ago" if ago is not None else "not connected"
-
-
-def _publish_words(publish: dict[str, Any]) -> str:
-    words = f"{publish['id']} at {publish['revision'][:8] or 'nothing'}"
-    wanted = publish.get("wanted", publish["revision"])
-    if wanted != publish["revision"]:
-        words += f", wanted {wanted[:8] or 'nothing'}"
-    notes = [publish[name] for name in ("error", "warning") if publish.get(name)]
-    return f"{words}: {'; '.join(notes)}" if notes else words
+    return Exit.OK if shown["gateway"]["ready"] and not shown["ended"] else Exit.FAILED
 
 
 def stop_command(arguments: argparse.Namespace) -> int:
@@ -312,8 +224,8 @@ def parser() -> argparse.ArgumentParser:
         _command(commands, "join", join_command, "join a cluster with a registration token")
     )
     _run_options(_command(commands, "run", run_command, "run the gateway and keep it up to date"))
-    status = _command(commands, "status", status_command, "say how the agent and its gateway are")
-    status.add_argument("--json", action="store_true", help="for programs")
+    shown = _command(commands, "status", status_command, "say how the agent and its gateway are")
+    shown.add_argument("--json", action="store_true", help="for programs")
     stop = _command(commands, "stop", stop_command, "stop the agent; the gateway serves on")
     stop.add_argument("--gateway", action="store_true", help="stop the gateway as well")
     commands.add_parser("version", help="print the version").set_defaults(command=version_command)

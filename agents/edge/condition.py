@@ -69,6 +69,17 @@ class Condition:
             last_error=self.last_error,
         )
 
+    def drifted(self) -> list[str]:
+        """Publishes that the gateway does not serve as we applied them, or serves though we did not."""
+        found = {
+            publish_id: live.revision for publish_id, live in self.live.items() if live.revision
+        }
+        return sorted(
+            publish_id
+            for publish_id in found.keys() | self.served.keys()
+            if found.get(publish_id) != self.served.get(publish_id)
+        )
+
     def publishes(self) -> list[agent_pb2.PublishState]:
         """Every publish that is wanted, was applied, or is found at the gateway."""
         known = self.wanted.keys() | self.served.keys() | self.live.keys()

@@ -67,11 +67,13 @@ class Gateway:
 
     async def detach(self) -> None:
         if driver := self._release():
-            await driver.detach()
+            with contextlib.suppress(GatewayDown), self._words("detach"):
+                await driver.detach()
 
     async def stop(self) -> None:
         if driver := self._release():
-            await driver.stop()
+            with contextlib.suppress(GatewayDown), self._words("stop"):
+                await driver.stop()
 
     def _release(self) -> Driver | None:
         driver, self._driver = self._driver, None

@@ -35,6 +35,11 @@ class Outbox:
         self._said = {}
         self.state_changed()
 
+    def again(self, deployment_id: str) -> None:
+        """The control plane asks for it: whatever was said of it has not arrived."""
+        if said := self._said.get(deployment_id):
+            self.say(said)
+
     def settle(self, named: Collection[str]) -> None:
         """A manifest names every deployment that waits; what was said of others is of no use now."""
         for kept in (self._waiting, self._said):

@@ -97,6 +97,12 @@ class Session:
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
             # grpc.aio says so when a write meets a call that is already over.
             return self._ending(Reason.LOST, str(error) or "the stream is over")
+        except asyncio.CancelledError:
+            # grpc.aio says so, too, of a call that its channel gave up.
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            return self._ending(Reason.LOST, "the stream was cancelled")
         finally:
             self._call.cancel()
 
@@ -104,8 +110,9 @@ class Session:
         metadata = await keep(self._call.initial_metadata())
         server = {name: str(value) for name, value in metadata or ()}
         if "imp-nonce" not in server or "imp-time" not in server:
-            # A refusal comes without them; reading gives its words.
-            await keep(self._call.read())
+            # A refusal comes without them; reading raises its words.
+            if await keep(self._call.read()) is grpc.aio.EOF:
+                return await self._closed()
             return self._ending(Reason.LOST, "the control plane sent no nonce")
         request = agent_pb2.ConnectRequest(
             jwt=self._sign(server["imp-nonce"], int(float(server["imp-time"]))),

@@ -53,6 +53,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.streams: list[asyncio.Queue[pb.ServerMessage | None]] = []
         self.connects = 0
         self.ca = b""
+        self.rejects: list[grpc.StatusCode] = []  # the next streams
 
     # --- what tests do ---
 
@@ -159,6 +160,8 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         )
 
     async def Connect(self, _: Any, context: Any) -> None:
+        if self.rejects:
+            await context.abort(self.rejects.pop(), "not now")
         nonce, now = secrets.token_hex(8), int(self.clock())
         await context.send_initial_metadata((("imp-nonce", nonce), ("imp-time", str(now))))
         hello = await context.read()

@@ -252,7 +252,7 @@ async def test_a_verdict_reached_while_the_stream_was_down_is_told_on_the_next_o
     peer.hint()
     await answered(peer, deployment, APPLYING)
     peer.cut()
-    await until(lambda: not agent.condition.connected)
+    await until(lambda: agent.condition.reconnects == 1)
     gateway.may_apply.set()
 
     await answered(peer, deployment, APPLIED)
@@ -422,6 +422,28 @@ async def test_what_the_gateway_lost_is_applied_again(
     gateway.serving.clear()
 
     await until(lambda: gateway.serving == {"billing": revision})
+
+
+async def test_what_the_gateway_should_not_serve_is_removed(
+    agent: Agent, peer: Peer, gateway: MemoryGateway
+) -> None:
+    gateway.serving["somebody-elses"] = "0" * 64
+
+    await until(lambda: gateway.serving == {})
+
+
+async def test_a_full_disk_delays_a_verdict_and_stops_nothing(
+    agent: Agent, peer: Peer, gateway: MemoryGateway
+) -> None:
+    agent._store._db.execute("PRAGMA max_page_count = 1")
+    deployment, revision = peer.publish(headers="x" * 100_000)
+    peer.hint()
+    await until(lambda: "full" in agent.condition.last_error)
+    assert agent.condition.connected
+
+    agent._store._db.execute("PRAGMA max_page_count = 1000000")
+    await answered(peer, deployment, APPLIED)
+    assert gateway.serving == {"billing": revision}
 
 
 async def test_limits_are_shared_anew_when_agents_come_and_go(

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
+import grpc
 import pytest
 
 from agents.edge import agent as agent_module
@@ -88,6 +89,32 @@ async def test_an_agent_comes_back_when_the_server_does(
         deployment, _ = peer.publish()
         await until(lambda: peer.outcome(deployment) == pb.OUTCOME_APPLIED)
         assert agent.condition.reconnects >= 1
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL])
+async def test_a_stream_that_core_rejects_is_tried_again(
+    state: StateDir, peer: Peer, gateway: MemoryGateway, runner: Runner, code: grpc.StatusCode
+) -> None:
+    """A server in a storm of reconnects answers CANCELLED, which must not cancel us."""
+    peer.rejects = [code, code]
+    agent = runner.start(await joined(state, peer), gateway)
+    await until(lambda: agent.condition.connected)
+
+    assert peer.rejects == []
+
+
+async def test_a_verdict_the_server_asks_for_again_is_said_again(
+    state: StateDir, peer: Peer, gateway: MemoryGateway, runner: Runner
+) -> None:
+    runner.start(await joined(state, peer), gateway)
+    deployment, _ = peer.publish()
+    peer.hint()
+    await until(lambda: peer.outcome(deployment) == pb.OUTCOME_APPLIED)
+    peer.heard.clear()  # the server lost it, and its stream did not break
+    command = pb.DeployCommand(deployment_id=deployment)
+    peer.tell(pb.ServerMessage(deploy_command=command))
+
+    await until(lambda: peer.outcome(deployment) == pb.OUTCOME_APPLIED)
 
 
 async def test_a_draining_server_says_when_to_come_back(
