@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -58,7 +59,12 @@ def locked(rows: QuerySet[ProductPublish]) -> QuerySet[ProductPublish]:
 
 
 def hold_cluster(cluster_id: UUID) -> ClusterState:
-    """One change of a cluster's desired state at a time."""
+    """One change of a cluster's desired state at a time.
+
+    The cluster's row first, as operators' edits do: claims refer to it and would lock it too late.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM clusters_cluster WHERE id = %s FOR KEY SHARE", [cluster_id])
     return ClusterState.objects.select_for_update().get(cluster_id=cluster_id)
 
 

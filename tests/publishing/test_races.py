@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from clusters.services import clusters
 from core.errors import DomainError
 from publishing.models import Deployment, HostClaim, RouteClaim
 from publishing.states import OPEN, Progress, Status
+from tests.factories.accounts import UserFactory
 from tests.factories.publishing import ProductPublishFactory
 from tests.publishing.stage import Stage
 
@@ -116,3 +118,30 @@ def test_reports_run_beside_a_click():
     found = together(*[stage.click, lambda: stage.report(publishes=rows)] * 4)
     assert len(found) == 8
     assert stage.publish.on_agents.get().revision == "a" * 64
+
+
+def test_an_operators_edit_beside_clicks_locks_nobody_out():
+    stage = Stage()
+    operator = UserFactory(member_of=stage.cluster.organization)
+
+    def edit(network: str) -> None:
+        clusters.update(
+            actor=operator,
+            cluster_id=stage.cluster.pk,
+            name=stage.cluster.name,
+            region="kr-central",
+            allowed_networks=[network],
+        )
+
+    for number in range(4):
+        service = stage.publish.product.services.get()
+        service.base_path = f"/v{number}"
+        service.save()
+        together(
+            stage.click,
+            lambda number=number: edit(f"127.0.{number}.0/24"),
+            stage.click,
+            lambda number=number: edit(f"127.1.{number}.0/24"),
+        )
+    assert stage.generation() == 16
+    assert stage.publish.deployments.count() == 8
