@@ -46,7 +46,8 @@ def access_page(
     state = ClusterState.objects.get(cluster_id=agent.cluster_id)
     if lineage and lineage != str(state.lineage):
         raise _gone("The access entries have another history: the database was restored.")
-    cursor = _parse(after_version, after_id, state) if after_version or after_id else None
+    fresh = not after_id and str(after_version) in {"", "0"}
+    cursor = None if fresh else _parse(after_version, after_id, state)
     if cursor and not lineage:
         raise _gone("A cursor without its lineage means nothing.")
     _refuse_expired(cursor, state)

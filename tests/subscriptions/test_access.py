@@ -177,6 +177,13 @@ def test_what_changes_while_a_full_read_is_under_way_is_not_missed(agent, cluste
     assert sum(row["deleted"] for page in reader.pages for row in page["entries"]) == 1
 
 
+@pytest.mark.parametrize("version", [0, "", "0"])
+def test_an_empty_cursor_in_any_spelling_is_a_full_read(agent, version):
+    lineage = str(agent.cluster.state.lineage)
+    page = access.access_page(agent=agent, lineage=lineage, after_version=version, after_id="")
+    assert page["full"] is True
+
+
 # --- Whoever lost the thread -----------------------------------------------------------------------
 
 

@@ -106,6 +106,14 @@ def test_the_logins_that_are_printed_work():
         assert response.status_code == 200, login
 
 
+def test_the_first_stage_is_people_only():
+    told = seed("--stage", "accounts")
+    assert {login["role"] for login in told["logins"]} >= {"operator", "provider", "consumer"}
+    assert not Cluster.objects.exists()
+    call_command("seed_demo", "--stage", "accounts", stdout=StringIO())
+    assert User.objects.count() == len(told["logins"])
+
+
 def test_everybody_works_where_they_should():
     seed()
     kinds = {user.email: getattr(of_session({}, user), "kind", None) for user in User.objects.all()}

@@ -1,7 +1,7 @@
 """`manage.py seed_demo`: the demo's data, in two steps, because plans are on offer only once they are live.
 
 The first defines everything and asks for the publish; then an agent joins with the token that was printed.
-`--finish` waits until the publish is live, subscribes and makes a key.
+`--finish` waits until the publish is live, subscribes and makes a key. `--stage accounts` makes people only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         env = os.environ
         parser.add_argument("--json", action="store_true", help="print one line of JSON")
-        parser.add_argument("--finish", action="store_true", help="subscribe and make a key")
+        parser.add_argument(
+            "--stage",
+            choices=["accounts", "publish", "consumer"],
+            default="publish",
+            help="how far to go: people; all that a provider defines; or, once that is live, a key",
+        )
+        parser.add_argument(
+            "--finish", action="store_const", const="consumer", dest="stage", help="the last stage"
+        )
         parser.add_argument("--wait", type=float, default=30, metavar="SECONDS")
         parser.add_argument(
             "--upstream",
@@ -45,11 +53,19 @@ class Command(BaseCommand):
                 "The demo's passwords are known to everybody: set DEBUG=true to run it."
             )
         try:
-            told = finish(options["wait"]) if options["finish"] else define(_where(options))
+            told = self._run(options)
         except DomainError as error:
             raise CommandError(error.message) from error
         told = {"url": settings.PUBLIC_URL, "logins": people.logins(), **told}
         self.stdout.write(json.dumps(told) if options["json"] else _in_words(told))
+
+    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options["stage"] == "accounts":
+            people.ensure()
+            return {}
+        if options["stage"] == "consumer":
+            return finish(options["wait"])
+        return define(_where(options))
 
 
 @transaction.atomic
@@ -101,8 +117,8 @@ def _publish(publish: ProductPublish) -> dict[str, str]:
 
 def _in_words(told: dict[str, Any]) -> str:
     lines = [f"{row['role']:<18} {row['email']:<24} {row['password']}" for row in told["logins"]]
-    publish = told["publish"]
-    lines.append(f"Payment API v2.0 on {publish['hostname']}: {publish['status']}")
+    if publish := told.get("publish"):
+        lines.append(f"Payment API v2.0 on {publish['hostname']}: {publish['status']}")
     if token := told.get("registration_token"):
         lines.append(f"Join an agent with this token, then run seed_demo --finish: {token}")
     if key := told.get("key"):

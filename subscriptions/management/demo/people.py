@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from accounts import services
 from accounts.models import Kind, Membership, Organization, Role, User
 
@@ -42,6 +44,7 @@ class People:
     consumer: User
 
 
+@transaction.atomic
 def ensure() -> People:
     users = {login.role: _user(login) for login in LOGINS}
     found = {name: _organization(name, kind) for name, kind in ORGANIZATIONS.items()}
