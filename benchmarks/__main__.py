@@ -1,0 +1,70 @@
+"""`python -m benchmarks [--quick] [name …]`: each in a process of its own, then one table of all."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks import figures, machine
+from deploy.local import paths, processes
+
+NAMES = ("publish", "revoke", "route", "crowd", "throughput", "agents")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; or all")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--only", default="", help="of `agents`: cases whose name has this in it")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    processes.exit_on_signals()
+    if options.here:
+        return _measure(options.names[0], quick=options.quick, only=options.only)
+    return _all(options.names or list(NAMES), options)
+
+
+def _all(names: list[str], options: argparse.Namespace) -> int:
+    if machine.is_busy():
+        print(f"The machine is busy (load {machine.load()}): good for trying only.", flush=True)
+    failed = []
+    for name in names:
+        print(f"{name} ...", flush=True)
+        more = ["--quick"] if options.quick else []
+        more += ["--only", options.only] if options.only else []
+        # The settings are read once in a process, and each benchmark has a database of its own.
+        command = [sys.executable, "-m", "benchmarks", "--here", name, *more]
+        if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
+            failed.append(name)
+    done = [_read(name, options.quick) for name in names if name not in failed]
+    print(f"\n{figures.table(done)}")
+    if failed:
+        print(f"\nNot finished: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _measure(name: str, *, quick: bool, only: str) -> int:
+    result = figures.Result(name, quick)
+    extra = {"only": only} if only else {}
+    began = time.monotonic()
+    importlib.import_module(f"benchmarks.runs.{name}").run(result, quick=quick, **extra)
+    path = result.save()
+    print(f"  {time.monotonic() - began:.0f} s; {path.relative_to(paths.ROOT)}", flush=True)
+    return 0
+
+
+def _read(name: str, quick: bool) -> dict[str, Any]:
+    path = figures.RESULTS / f"{name}{'.quick' if quick else ''}.json"
+    return json.loads(path.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

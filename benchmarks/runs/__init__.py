@@ -1,0 +1,1 @@
+"""One file for each benchmark; each has `run(result, quick)`."""
