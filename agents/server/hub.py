@@ -69,7 +69,8 @@ class Hub:
 
     def beat(self, stream: Stream) -> None:
         """Any message is a sign of life. Kept with its time; written with all others."""
-        self._beats[stream.agent_id] = (stream.epoch, timezone.now())
+        if self.streams.get(stream.agent_id) is stream:
+            self._beats[stream.agent_id] = (stream.epoch, timezone.now())
 
     async def _close(self, stream: Stream) -> None:
         try:

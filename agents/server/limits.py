@@ -1,4 +1,4 @@
-"""How often one address may try to register: a token bucket each."""
+"""How often one address may fail to register: a token bucket each."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ class RateLimit:
             self._forget_full(now)
         self._buckets[address] = (max(0.0, left - 1), now)
         return left >= 1
+
+    def forgive(self, address: str) -> None:
+        """It succeeded: a fleet behind one address may join as fast as it likes."""
+        if address in self._buckets:
+            left, since = self._buckets[address]
+            self._buckets[address] = (min(self._burst, left + 1), since)
 
     def _forget_full(self, now: float) -> None:
         """A full bucket says nothing. If none is full, we are flooded: start over rather than grow."""

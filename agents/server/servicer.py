@@ -76,6 +76,7 @@ class AgentServicer:
             )
         except Exception as error:  # noqa: BLE001 - every error becomes a status
             await _abort(context, error)
+        self._limit.forgive(where.ip or "")
         log.info("Agent %s (%s) joined cluster %s.", agent.name, agent.pk, agent.cluster)
         return pb.RegisterResponse(
             agent_id=str(agent.pk),

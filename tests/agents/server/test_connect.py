@@ -13,7 +13,7 @@ from django.utils import timezone
 from agents.wire import agent_pb2 as pb
 from clusters.models import Agent
 from clusters.services import agents
-from tests.agents.server.conftest import FAST, Key, Wire, dial, eventually, make_remote
+from tests.agents.server.rig import FAST, Key, Wire, dial, eventually, make_remote
 
 
 def outcome(wire: Wire) -> tuple[grpc.StatusCode, str]:

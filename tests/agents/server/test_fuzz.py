@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agents.server import messages
 from agents.server.errors import InvalidMessage, refusal
 from agents.wire import agent_pb2 as pb
-from tests.agents.server.conftest import Wire, dial
+from tests.agents.server.rig import Wire, dial
 
 ANSWERS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED}
 

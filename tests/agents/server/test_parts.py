@@ -74,6 +74,16 @@ def test_a_bucket_empties_and_fills_again():
     assert [limit.allow("a") for _ in range(4)] == [True, True, True, False]
 
 
+def test_only_failures_count():
+    limit = RateLimit(per_minute=1, burst=2, clock=lambda: 0.0)
+    for _ in range(10):
+        assert limit.allow("fleet")
+        limit.forgive("fleet")
+
+    limit.forgive("never seen")
+    assert [limit.allow("fleet") for _ in range(3)] == [True, True, False]
+
+
 def test_a_flood_of_addresses_takes_bounded_memory():
     now = [0.0]
     limit = RateLimit(per_minute=1, burst=2, clock=lambda: now[0])
@@ -213,18 +223,19 @@ async def test_leaving_takes_only_oneself_away():
 
 
 async def test_beats_that_could_not_be_stored_are_kept_unless_newer_ones_came():
-    stream: Any = SimpleNamespace(agent_id=uuid4(), epoch=1)
-    other: Any = SimpleNamespace(agent_id=uuid4(), epoch=1)
     # One more beat comes in while the statement is under way.
     database = Scripted(away=1, meanwhile=lambda: hub.beat(stream))
-    hub = make_hub(database)
+    hub, cluster = make_hub(database, debounce=60), uuid4()
+    stream, other = (hub.join(session_of(uuid4(), 1, cluster)) for _ in range(2))
     hub.beat(stream)
     hub.beat(other)
     await hub.flush()
     await hub.flush()
 
     first, second = (
-        {agent: at for agent, _epoch, at in kwargs["beats"]} for _name, kwargs in database.calls
+        {agent: at for agent, _epoch, at in kwargs["beats"]}
+        for name, kwargs in database.calls
+        if name == "record_heartbeats"
     )
     assert second[other.agent_id] == first[other.agent_id]
     assert second[stream.agent_id] > first[stream.agent_id]

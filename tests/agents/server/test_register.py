@@ -13,7 +13,7 @@ from accounts.models import AuditEvent
 from agents.wire import agent_pb2 as pb
 from agents.wire import agent_pb2_grpc
 from clusters.models import Agent, RegistrationToken
-from tests.agents.server.conftest import Key, dial, make_token
+from tests.agents.server.rig import Key, dial, make_token
 
 
 def refused(stub, request) -> tuple[grpc.StatusCode, str, str]:

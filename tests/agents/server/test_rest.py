@@ -15,7 +15,7 @@ from accounts.models import Role
 from clusters.models import Agent, ClusterState
 from clusters.services import agents
 from publishing.models import Deployment, ProductPublish
-from tests.agents.server.conftest import Key, make_cluster, make_deployment
+from tests.agents.server.rig import Key, make_cluster, make_deployment
 from tests.factories.accounts import UserFactory
 
 MANIFEST = "/api/v1/agent/manifest"

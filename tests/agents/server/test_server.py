@@ -27,7 +27,7 @@ from agents.server.options import Options, Timings, from_settings, is_loopback, 
 from agents.server.server import PortInUse, require_free
 from agents.wire import agent_pb2 as pb
 from deploy.local import ports
-from tests.agents.server.conftest import Wire, dial, eventually, make_cluster, make_remote
+from tests.agents.server.rig import Wire, dial, eventually, make_cluster, make_remote
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
