@@ -152,6 +152,8 @@ def _rows(request: HttpRequest) -> QuerySet[ProductPublish]:
         .select_related("product", "cluster", "gateway", "live_revision")
         .prefetch_related(Prefetch("deployments", open_deployments, to_attr="open_deployments"))
         .annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED, distinct=True))
+        # Grouping drops the model's own ordering.
+        .order_by("-created_at", "id")
     )
 
 
