@@ -32,7 +32,7 @@ from agents.wire import agent_pb2
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-BACKSTOP_SECONDS = 60.0
+POLL_SECONDS = 60.0  # what a lost hint costs at most
 OBSERVE_SECONDS = 15.0
 DRIFT_SECONDS = 60.0  # between two attempts to restore what the gateway lost
 REST_SECONDS = 20.0  # a call of the gateway may take so long to end when we stop
@@ -60,12 +60,14 @@ class Agent:
         version: str,
         *,
         exit_when_revoked: bool = True,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         identity = state.identity()
         self._state = state
         self._key = state.key()
         self._version = version
         self._exit_when_revoked = exit_when_revoked
+        self._poll_seconds = poll_seconds
         self._trust = trust(state.roots())
         self._store = Store(state.database)
         # One thread, so that writes keep their order and the loop never waits for a disk.
@@ -201,10 +203,10 @@ class Agent:
         name: str,
         work: Callable[[Control], Coroutine[Any, Any, None]],
     ) -> None:
-        """Do the work when it is due, and once a minute in any case; try again when it fails."""
+        """Do the work when it is due, and now and then in any case; try again when it fails."""
         backoff = Backoff()
         while True:
-            timed_out = await _due(due, around(BACKSTOP_SECONDS))
+            timed_out = await _due(due, around(self._poll_seconds))
             control = await self._link.control()
             if timed_out:
                 self._outbox.repeat()

@@ -28,20 +28,23 @@ def from_file(path: Path) -> bytes:
 
 
 async def fetch(portal: str, digest: str) -> bytes:
-    """The certificate of that digest. It may come over any connection: the digest is the proof."""
+    """The file of that digest, or the certificate in it. Any connection will do: the digest is the proof."""
     wanted = normal(digest)
     url = f"{portal.rstrip('/')}/agent/ca.pem"
     content = await _download(url)
+    of_file = hashlib.sha256(content.encode()).hexdigest()
     found = {_digest_of(pem): pem for pem in CERTIFICATE.findall(content)}
     if not found:
         raise AuthorityError(
             f"{url} holds no certificate. Name the portal's address with --portal, "
             "or give the certificate with --ca-file."
         )
+    if wanted == of_file:
+        return content.encode()
     if wanted not in found:
         raise AuthorityError(
-            f"{url} is the certificate {' or '.join(found)}, not {wanted} as --ca-sha256 says. "
-            "Nothing was sent. Copy the join command again; if this stays, somebody may be in between."
+            f"{url} has the SHA-256 {of_file}, not {wanted} as --ca-sha256 says. Nothing was sent. "
+            "Copy the join command again; if this stays, somebody may be in between."
         )
     return found[wanted].encode() + b"\n"
 

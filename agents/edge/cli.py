@@ -155,7 +155,13 @@ async def _run(
     state: StateDir, identity: Identity, arguments: argparse.Namespace, exit_when_revoked: bool
 ) -> int:
     make_driver = driver_for(identity, state)
-    agent = Agent(state, make_driver, version(), exit_when_revoked=exit_when_revoked)
+    agent = Agent(
+        state,
+        make_driver,
+        version(),
+        exit_when_revoked=exit_when_revoked,
+        poll_seconds=arguments.poll_seconds,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, agent.stop)
@@ -270,7 +276,7 @@ def _join_options(command: argparse.ArgumentParser) -> None:
         "--ca-sha256",
         default="",
         metavar="HEX",
-        help="trust only the portal's authority of this digest",
+        help="trust only the portal's /agent/ca.pem of this SHA-256",
     )
     trust.add_argument(
         "--ca-file", type=Path, metavar="PEM", help="trust only the authorities in this file"
@@ -290,6 +296,13 @@ def _run_options(command: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="/healthz and /metrics (default: 127.0.0.1:9464, or a free port when that is taken)",
     )
+    command.add_argument(
+        "--poll-seconds",
+        type=_seconds,
+        default=os.environ.get("IMP_AGENT_POLL_SECONDS", "60"),
+        metavar="N",
+        help="look at the control plane this often even without a hint (default: %(default)s)",
+    )
     command.add_argument("--log-format", choices=["json", "text"], default="json")
     command.add_argument(
         "--on-revoked",
@@ -297,6 +310,12 @@ def _run_options(command: argparse.ArgumentParser) -> None:
         default="exit",
         help="once revoked: end with code 5, or stay and keep the gateway as it is (for containers)",
     )
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
+    return float(text)
 
 
 def _listen(text: str) -> tuple[str, int]:

@@ -264,6 +264,19 @@ async def test_the_authority_of_the_given_digest_is_the_only_one_trusted(
     assert state.roots() == authority.ca
 
 
+async def test_the_digest_may_be_of_the_file(state: StateDir, secure: Peer) -> None:
+    secure.ca += make_authority().ca
+    await try_join(
+        state,
+        f"127.0.0.1:{secure.port}",
+        secure.issue_token(),
+        ca_sha256=hashlib.sha256(secure.ca).hexdigest(),
+        portal=portal(secure),
+    )
+
+    assert state.roots() == secure.ca
+
+
 async def test_of_several_certificates_only_the_named_one_is_trusted(
     state: StateDir, secure: Peer, authority: Authority
 ) -> None:

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from agents.edge import agent as agent_module
 from agents.edge import reconcile as reconcile_module
 from agents.edge.agent import Agent
 from agents.edge.state import StateDir
@@ -306,10 +305,10 @@ async def test_a_deployment_that_is_settled_is_not_mentioned_again(
 
 
 async def test_a_lost_hint_costs_time_and_nothing_else(
-    agent: Agent, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    state: StateDir, peer: Peer, gateway: MemoryGateway, runner: Runner
 ) -> None:
-    monkeypatch.setattr(agent_module, "BACKSTOP_SECONDS", 0.2)
-    agent._reconciler.due.set()  # leave the long wait that has begun
+    runner.start(await joined(state, peer), gateway, poll_seconds=0.2)
+    await until(lambda: peer.report.settled_generation == peer.generation)
     deployment, _ = peer.publish()
 
     await answered(peer, deployment, APPLIED)
