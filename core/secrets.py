@@ -1,4 +1,4 @@
-"""Tokens that are shown once: `<kind>_<prefix>_<secret>`. Stored are the prefix, to find the row, and a digest."""
+"""Tokens that are shown once: `<kind>_<prefix>_<secret>`. Stored: the prefix to look up, and a digest."""
 
 from __future__ import annotations
 

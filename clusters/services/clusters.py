@@ -152,7 +152,8 @@ def announce(cluster: Cluster) -> None:
 
 def _locked(actor: Any, cluster_id: UUID, role: Role = Role.MEMBER) -> Cluster:
     rows = Cluster.objects.visible_to(actor)
-    cluster = rows.select_for_update(of=("self",)).get(pk=cluster_id)
+    # FOR NO KEY UPDATE: whoever inserts a row that refers to the cluster need not wait, nor deadlock.
+    cluster = rows.select_for_update(of=("self",), no_key=True).get(pk=cluster_id)
     access.require(actor, cluster.organization_id, role)
     return cluster
 

@@ -37,7 +37,7 @@ class UserFactory(DjangoModelFactory):
         superuser = factory.Trait(is_staff=True, is_superuser=True)
 
     @classmethod
-    def _create(cls, model_class, *args, member_of=None, role=Role.MEMBER, **kwargs):
+    def _create(cls, model_class, *_args, member_of=None, role=Role.MEMBER, **kwargs):
         user = model_class.objects.create_user(
             kwargs.pop("email"), kwargs.pop("password", None), **kwargs
         )
