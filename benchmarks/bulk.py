@@ -143,3 +143,57 @@ def _keys_of(subscription_id: UUID, count: int) -> list[tuple[UUID, str]]:
     Credential.objects.bulk_create(rows, batch_size=BATCH)
     access.put_keys(Subscription.objects.select_related("publish").get(pk=subscription_id), rows)
     return found
+
+
+def publishes(gateway_id: str, cluster_id: str, count: int, upstream: int) -> None:
+    """Live ones, each of a product and host of its own. Their verdicts are given here, not by an agent."""
+    from catalog.services import apis, products
+    from publishing.services import publishes as services
+
+    user, organization = member("provider")
+    service = apis.create(
+        actor=user,
+        organization_id=organization.pk,
+        name="Bulk",
+        base_path="/bulk",
+        routes=[{"path": "/", "match": "prefix", "methods": ["GET"]}],
+        backends=[{"host": "127.0.0.1", "port": upstream}],
+    )
+    with transaction.atomic():  # the agent hears of all of them at once
+        for number in range(count):
+            product = products.create(
+                actor=user,
+                organization_id=organization.pk,
+                name=f"Bulk {number}",
+                service_ids=[service.pk],
+            )
+            row = services.create(
+                actor=user,
+                organization_id=organization.pk,
+                product_id=product.pk,
+                cluster_id=UUID(cluster_id),
+                gateway_id=UUID(gateway_id),
+                environment="dev",
+                hostname_base=f"h{number}.bench.test",
+                auth_mode="none",
+                auth_config={},
+                visibility="private",
+                approval_required=False,
+            )
+            services.publish(actor=user, publish_id=row.pk)
+        _settle()
+
+
+def _settle() -> None:
+    from django.db.models import F
+    from django.utils import timezone
+
+    from publishing.models import Deployment, ProductPublish
+    from publishing.states import OPEN, Progress, Status
+
+    now = timezone.now()
+    opened = Deployment.objects.filter(status__in=OPEN)
+    ProductPublish.objects.filter(deployments__in=opened).update(
+        status=Status.PUBLISHED, live_revision=F("wanted_revision"), published_at=now
+    )
+    opened.update(status=Progress.SUCCEEDED, dispatched_at=now, finished_at=now)

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,10 @@ def use_django(stack: Stack) -> None:
     django.setup()
 
 
-def scene_of(stack: Stack, *, agents: bool = True) -> Scene:
+def scene_of(stack: Stack, *, agents: bool = True, backend: int | None = None) -> Scene:
     """Signed in as operator, provider and consumer, with a cluster; its agent is at work."""
+    if backend:
+        stack.ports = replace(stack.ports, upstream=backend)
     scene = Scene.enter(stack, bulk.people())
     scene.register_cluster()
     scene.template = scene.make_gateway("bench gateway", stack.ports.gateway)

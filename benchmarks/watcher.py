@@ -14,9 +14,12 @@ PATIENCE = 30.0
 class Watcher:
     """Runs beside whoever clicks. Times are of time.monotonic."""
 
-    def __init__(self, port: int, host: str, path: str, key: str = "", *, wanted: int) -> None:
+    def __init__(
+        self, port: int, host: str, path: str, key: str = "", *, wanted: int, method: str = "GET"
+    ) -> None:
         self._port, self._wanted = port, wanted
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *([f"x-api-key: {key}"] if key else [])]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Content-Length: 0"]
+        lines += [f"x-api-key: {key}"] if key else []
         self._request = "\r\n".join([*lines, "", ""]).encode()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
