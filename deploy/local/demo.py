@@ -36,6 +36,7 @@ def run(stack: Stack) -> int:
             stack.start()
             demo = stack.seed()
             stack.start_agent(demo.get("registration_token") or "")
+            demo |= stack.seed("--finish", "--wait", str(LIVE_SECONDS))
             wait_until_live(stack, demo)
             print(welcome(stack, demo), flush=True)
             watch(stack)
@@ -78,7 +79,7 @@ def watch(stack: Stack) -> None:
 
 def welcome(stack: Stack, demo: dict[str, Any]) -> str:
     logins = "\n".join(
-        f"  {login['role']:<10} {login['email']:<28} {login['password']}"
+        f"  {login['role']:<18} {login['email']:<28} {login['password']}"
         for login in demo.get("logins", [])
     )
     return (

@@ -128,9 +128,13 @@ class Stack:
             ready=lambda: responds(f"http://127.0.0.1:{upstream}/healthz"),
         )
 
-    def seed(self) -> dict[str, Any]:
-        """The demo's data, made through the services. Idempotent; answers what a newcomer must know."""
-        output = self._step("Demo data", lambda: self.manage("seed_demo", "--json"))
+    def seed(self, *options: str) -> dict[str, Any]:
+        """The demo's data, made through the services. Idempotent; answers what a newcomer must know.
+
+        With --finish, the part that needs a live publish: the subscription and its key.
+        """
+        what = "Subscription" if "--finish" in options else "Demo data"
+        output = self._step(what, lambda: self.manage("seed_demo", *options, "--json"))
         lines = [line for line in output.splitlines() if line.startswith(SEED_MARK)]
         if not lines:
             raise ChildFailed(f"seed_demo printed no JSON line.\n{output}")
