@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import json
 import os
 import signal
@@ -29,7 +30,16 @@ from agents.edge.join import (
 )
 from agents.edge.local import Local, PortBusy
 from agents.edge.reach import Address, BadAddress
-from agents.edge.state import Identity, Locked, NotJoined, Revoked, Running, StateDir, StateError
+from agents.edge.state import (
+    EVERYWHERE,
+    Identity,
+    Locked,
+    NotJoined,
+    Revoked,
+    Running,
+    StateDir,
+    StateError,
+)
 
 STOP_SECONDS = 60
 EXITS: dict[type[Exception], Exit] = {
@@ -83,6 +93,7 @@ def join_command(arguments: argparse.Namespace) -> int:
         ca_sha256=arguments.ca_sha256,
         ca_file=arguments.ca_file,
         portal=arguments.portal,
+        bind=arguments.bind,
     )
     identity = asyncio.run(
         join(state, invitation, gateway_class=arguments.gateway_class, version=version())
@@ -285,6 +296,13 @@ def _join_options(command: argparse.ArgumentParser) -> None:
         "--portal", default="", metavar="URL", help="where /agent/ca.pem is (default: https://HOST)"
     )
     command.add_argument(
+        "--bind",
+        type=_ipv4,
+        default=EVERYWHERE,
+        metavar="ADDRESS",
+        help="the IPv4 address of this machine that the gateway listens on (default: %(default)s, all)",
+    )
+    command.add_argument(
         "--gateway-class", default="envoy", choices=sorted(MAKERS), help="what it drives"
     )
 
@@ -316,6 +334,13 @@ def _seconds(text: str) -> float:
     if not text.isdecimal() or not 1 <= int(text) <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
     return float(text)
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ipaddress.AddressValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address") from error
 
 
 def _listen(text: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from agents.edge import authority
 from agents.edge.drivable import stop_gateway
 from agents.edge.reach import Address, channel_to, is_loopback, system_roots, trust
 from agents.edge.session import error_code
-from agents.edge.state import Identity, StateDir, write
+from agents.edge.state import EVERYWHERE, Identity, StateDir, write
 from agents.wire import agent_pb2, agent_pb2_grpc
 
 SIGNED_PREFIX = b"imp-register\n"
@@ -51,6 +51,7 @@ class Invitation:
     ca_sha256: str = ""
     ca_file: Path | None = None
     portal: str = ""
+    bind: str = EVERYWHERE
 
     @property
     def plaintext(self) -> bool:
@@ -78,6 +79,7 @@ async def join(
         server=str(invitation.server),
         plaintext=invitation.plaintext,
         gateway_class=gateway_class,
+        bind=invitation.bind,
     )
     await _keep(state, identity, roots)
     return identity
@@ -127,10 +129,10 @@ async def _register(
 
 
 def _unanswered(invitation: Invitation, error: grpc.aio.AioRpcError) -> str:
-    return (
-        f"{invitation.server} does not answer as an agent server: {error.details()}. "
-        "Is --server the address for agents, as the cluster's page shows it?"
-    )
+    hint = "Is --server the address for agents, as the cluster's page shows it?"
+    if invitation.plaintext:
+        hint += " If it speaks TLS there, join with --ca-sha256 or --ca-file."
+    return f"{invitation.server} does not answer as an agent server: {error.details()}. {hint}"
 
 
 async def _keep(state: StateDir, identity: Identity, roots: bytes | None) -> None:

@@ -24,7 +24,9 @@ from agents.edge.model import Access, Snapshot
 from agents.edge.reach import Address, BadAddress
 from agents.edge.state import Identity, StateDir
 from agents.edge.store import Turn, opened
-from tests.agents.edge.conftest import joined
+from agents.wire import agent_pb2 as pb
+from tests.agents.edge.conftest import Runner, joined, until
+from tests.agents.edge.gateways import MemoryGateway
 from tests.agents.edge.peer import Peer
 
 NOW = dt.datetime(2026, 1, 1)
@@ -337,6 +339,24 @@ async def test_an_authority_from_a_file(
     file.write_text("nothing")
     with pytest.raises(AuthorityError, match="holds no certificate"):
         await try_join(state, server, secure.issue_token(), ca_file=file)
+
+
+async def test_an_agent_runs_over_tls(
+    state: StateDir, secure: Peer, authority: Authority, runner: Runner, gateway: MemoryGateway
+) -> None:
+    invitation = Invitation(
+        Address("127.0.0.1", secure.port),
+        secure.issue_token(),
+        "edge-1",
+        ca_sha256=authority.digest,
+        portal=portal(secure),
+    )
+    await join(state, invitation, gateway_class="memory", version="1.0")
+    agent = runner.start(state, gateway)
+    deployment, _ = secure.publish()
+
+    await until(lambda: secure.outcome(deployment) == pb.OUTCOME_APPLIED)
+    assert agent.condition.connected
 
 
 async def test_the_systems_roots_do_not_know_a_private_authority(
