@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.committed import committed_db, triggers_back  # noqa: F401 - fixtures
 from tests.factories.accounts import OrganizationFactory, UserFactory
 
 

@@ -333,7 +333,7 @@ def test_the_limits_hold_for_single_parts_too(member, provider):
     assert refusal.value.field == "backends"
 
 
-def test_of_two_routes_for_one_call_that_come_at_once_one_wins(committed_db):
+def test_of_two_routes_for_one_call_that_come_at_once_one_wins(transactional_db):
     provider = OrganizationFactory(provider=True)
     member = UserFactory(member_of=provider)
     service = ApiServiceFactory(organization=provider)

@@ -345,7 +345,7 @@ def test_writers_wake_the_agents_once_they_committed(
     assert heard == [plan.publish.cluster_id]
 
 
-def test_versions_are_committed_in_their_order(committed_db):
+def test_versions_are_committed_in_their_order(transactional_db):
     """A reader beside eight writers never meets a version below one that it has already seen."""
     subscription = SubscriptionFactory()
     cluster = subscription.publish.cluster
@@ -389,7 +389,7 @@ def test_versions_are_committed_in_their_order(committed_db):
     assert list(versions) == list(range(1, 121))
 
 
-def test_a_reader_beside_writers_ends_with_what_is_true(committed_db):
+def test_a_reader_beside_writers_ends_with_what_is_true(transactional_db):
     subscription = SubscriptionFactory()
     member = UserFactory(member_of=subscription.application.organization)
     agent = AgentFactory(cluster=subscription.publish.cluster, live=True)
@@ -417,7 +417,7 @@ def test_a_reader_beside_writers_ends_with_what_is_true(committed_db):
     assert len(living) == 4 * 8
 
 
-def test_an_edit_of_the_cluster_and_a_new_key_do_not_deadlock(committed_db):
+def test_an_edit_of_the_cluster_and_a_new_key_do_not_deadlock(transactional_db):
     """Both want the cluster's row and its state; a foreign key check at commit would close the circle."""
     subscription = SubscriptionFactory()
     member = UserFactory(member_of=subscription.application.organization)

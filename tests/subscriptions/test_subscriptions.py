@@ -309,7 +309,7 @@ def test_a_publish_goes_with_its_plans_and_past_but_not_from_under_a_subscriber(
     assert not Subscription.objects.filter(publish_id=publish.pk).exists()
 
 
-def test_plans_and_subscribers_that_meet_do_not_block_each_other(committed_db):
+def test_plans_and_subscribers_that_meet_do_not_block_each_other(transactional_db):
     """Eight threads change one publish's plans and subscriptions at once: no deadlock, no lost update."""
     publish = ProductPublishFactory(published=True)
     provider = UserFactory(member_of=publish.organization, role="admin")

@@ -7,7 +7,6 @@ The first defines everything and asks for the publish; then an agent joins with 
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -24,7 +23,6 @@ class Command(BaseCommand):
     help = "Make the demo's data through the services; a second run keeps what is there."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        env = os.environ
         parser.add_argument("--json", action="store_true", help="print one line of JSON")
         parser.add_argument(
             "--stage",
@@ -38,13 +36,11 @@ class Command(BaseCommand):
         parser.add_argument("--wait", type=float, default=30, metavar="SECONDS")
         parser.add_argument(
             "--upstream",
-            default=f"127.0.0.1:{env.get('UPSTREAM_PORT', '9100')}",
+            default="127.0.0.1:9100",
             metavar="HOST:PORT",
             help="where the services' backends listen",
         )
-        parser.add_argument(
-            "--gateway-port", type=int, default=env.get("GATEWAY_PORT", "8080"), metavar="PORT"
-        )
+        parser.add_argument("--gateway-port", type=int, default=8080, metavar="PORT")
         parser.add_argument("--hostname", default="api.payments.example")
 
     def handle(self, *args: Any, **options: Any) -> None:
