@@ -38,7 +38,12 @@ def _envoy(identity: Identity, state: StateDir) -> Driver:
     # Imported late: the xDS protobufs take a while, and `status` does not need them.
     from agents.edge.drivers.envoy import EnvoyDriver
 
-    return EnvoyDriver(state.path, node_id=identity.agent_id, probe_secret=_probe_secret(state))
+    return EnvoyDriver(
+        state.path,
+        node_id=identity.agent_id,
+        probe_secret=_probe_secret(state),
+        bind_address=identity.bind,
+    )
 
 
 MAKERS: dict[str, Callable[[Identity, StateDir], Driver]] = {"envoy": _envoy}

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached
+
 
 class StateError(RuntimeError):
     """The folder cannot be used as it is; the text says what to do."""
@@ -50,6 +52,7 @@ class Identity:
     server: str
     plaintext: bool = False  # loopback only
     gateway_class: str = "envoy"
+    bind: str = EVERYWHERE  # the address that the gateway listens on
     revoked: str = ""  # when the control plane turned this agent away for good, ISO 8601
 
 
