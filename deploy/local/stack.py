@@ -134,22 +134,39 @@ class Stack:
         With --finish, the part that needs a live publish: the subscription and its key.
         """
         what = "Subscription" if "--finish" in options else "Demo data"
-        output = self._step(what, lambda: self.manage("seed_demo", *options, "--json"))
+        where = ["--gateway-port", str(self.ports.gateway)]
+        where += ["--upstream", f"127.0.0.1:{self.ports.upstream}"]
+        output = self._step(what, lambda: self.manage("seed_demo", *where, *options, "--json"))
         lines = [line for line in output.splitlines() if line.startswith(SEED_MARK)]
         if not lines:
             raise ChildFailed(f"seed_demo printed no JSON line.\n{output}")
         return json.loads(lines[-1])
 
-    def start_agent(self, token: str, name: str = "agent-1") -> Child:
+    def start_agent(self, token: str, name: str = "agent-1", bind: str = "127.0.0.1") -> Child:
         """Join once, then run: the state folder holds the identity."""
         state = self.agent_state(name)
         if not has_joined(state):
-            self._step(f"Joining {name}", lambda: self.join(token, name))
+            self._step(f"Joining {name}", lambda: self.join(token, name, bind))
         return self._spawn(name, self._agent("run", name), cwd=self.home)
 
-    def join(self, token: str, name: str = "agent-1") -> str:
-        where = ["--server", f"127.0.0.1:{self.ports.agentd}", "--token", token]
+    def join(self, token: str, name: str = "agent-1", bind: str = "127.0.0.1") -> str:
+        where = ["--server", f"127.0.0.1:{self.ports.agentd}", "--token", token, "--bind", bind]
         return self._run([*self._agent("join", name), *where, "--name", name], cwd=self.home)
+
+    def child(self, name: str) -> Child:
+        """The process of that name, for whoever means to disturb it."""
+        return next(child for child in self.group if child.name == name)
+
+    def admin_socket(self, agent: str = "agent-1") -> str:
+        """Where that agent's Envoy tells about itself."""
+        # Imported late: only disturbers need the agent's code.
+        from agents.edge.drivers.envoy.sockets import sockets_for
+
+        return sockets_for(self.agent_state(agent)).admin
+
+    def envoy_pid(self, agent: str = "agent-1") -> int:
+        """The Envoy that the agent wrote down last; 0 when there is none."""
+        return _pid_in(self.agent_state(agent) / "envoy.json")
 
     def agent_state(self, name: str = "agent-1") -> Path:
         return self.home / "agents" / name
@@ -186,9 +203,6 @@ class Stack:
             "PUBLIC_URL": self.url,
             "AGENT_GRPC_ADDRESS": agentd,
             "AGENTD_LISTEN": agentd,
-            # The seed writes these two into the demo's gateway and backends.
-            "GATEWAY_PORT": str(self.ports.gateway),
-            "UPSTREAM_PORT": str(self.ports.upstream),
         }
 
     def _make_folders(self) -> None:
@@ -279,7 +293,7 @@ def _pid_in(note: Path) -> int:
     """The agent's note of its Envoy; 0 when it is unreadable, since then nothing can be said to be ours."""
     try:
         return int(json.loads(note.read_text())["pid"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 

@@ -120,11 +120,11 @@ class Scene:
     def publish(self, name: str, note: str = "") -> float:
         """Click, and wait until the page would say PUBLISHED; milliseconds."""
         self.send(name, "publish", note=note)
-        return self._arrival(name, "PUBLISHED")
+        return self.arrival(name, "PUBLISHED")
 
     def withdraw(self, name: str, reason: str = "") -> float:
         self.send(name, "withdraw", reason=reason)
-        return self._arrival(name, "WITHDRAWN")
+        return self.arrival(name, "WITHDRAWN")
 
     def send(self, name: str, verb: str, **words: str) -> None:
         self.provider.post(f"{self.path(name)}/{verb}", **words)
@@ -168,7 +168,9 @@ class Scene:
     def _key(self, secret: str) -> str:
         return f"/api/v1/customer/credentials/{self.keys[secret]['id']}"
 
-    def _arrival(self, name: str, target: str) -> float:
+    def arrival(self, name: str, target: str) -> float:
+        """Wait for a click's end; milliseconds, and the deployment's words if it does not come."""
+
         def arrived() -> bool:
             row = self.detail(name)
             return row["status"] == target and row["open_deployment"] is None

@@ -156,15 +156,29 @@ async def applied(peer: Peer, deployment: str) -> None:
     assert result.outcome == pb.OUTCOME_APPLIED, result.error
 
 
-async def served(port: int) -> bool:
+async def served(port: int, address: str = "127.0.0.1") -> bool:
     """Whether a call reaches the backend: the peer refuses it with 401 for want of a token."""
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
-            url = f"http://127.0.0.1:{port}/billing"
+            url = f"http://{address}:{port}/billing"
             answer = await client.get(url, headers={"Host": "api.example.com"})
         except httpx.HTTPError:
             return False
     return answer.status_code == 401
+
+
+async def test_a_gateway_listens_only_where_it_was_bound(
+    program: Program, peer: Peer, port: int
+) -> None:
+    wrong = await program.call("join", "--server", "x:1", "--bind", "localhost")
+    assert (wrong.code, "not an IPv4 address" in wrong.err) == (Exit.USAGE, True)
+    await program.join(peer, "--bind", "127.0.0.2")
+    await program.run()
+    deployment = publish(peer, port)
+    peer.hint()
+    await applied(peer, deployment)
+    assert await served(port, "127.0.0.2")
+    assert not await served(port)
 
 
 async def test_the_whole_life_of_an_agent_with_a_real_envoy(
