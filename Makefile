@@ -17,7 +17,7 @@ LOCKS   := dev demo server agent node
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup assets demo demo-reset test smoke check fmt-check lint types imports \
+.PHONY: help setup assets demo demo-reset test smoke bench bench-publish check fmt-check lint types imports \
         migrations-check deploy-check fmt proto lock clean
 
 help: ## List the targets
@@ -36,6 +36,12 @@ test: setup ## Run the tests against real PostgreSQL, Valkey and Envoy; ARGS="-k
 
 smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless, on free ports, and print one JSON line
 	@$(PY) -m deploy.local.smoke
+
+bench: $(STAMPS)/demo ## Measure everything (half an hour); ARGS="--quick", ARGS="publish revoke" for less
+	@$(PY) -m benchmarks $(ARGS)
+
+bench-publish: $(STAMPS)/demo ## Measure from the click on Publish to the first 200, in under a minute
+	@$(PY) -m benchmarks publish
 
 check: fmt-check lint types imports migrations-check deploy-check test ## All that CI runs
 

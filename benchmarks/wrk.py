@@ -20,7 +20,7 @@ class NoWrk(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run gave: calls per second, latencies in milliseconds, and calls that were not answered 2xx."""
+    """What one run gave: calls per second, latencies in milliseconds, and calls answered otherwise."""
 
     rps: float
     p50: float

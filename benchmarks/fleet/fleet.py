@@ -102,7 +102,9 @@ class Fleet:
         else:
             self._answer(short=short)
 
-    def _later(self, left: int, agents: list[Agent], started: bool, began: float, short: int) -> None:
+    def _later(
+        self, left: int, agents: list[Agent], started: bool, began: float, short: int
+    ) -> None:
         again = {"started": started, "began": began, "short": short}
         self.loop.after(CHURN_POLL, lambda: self._cycle(left, agents, **again))
 

@@ -171,7 +171,9 @@ class Rest:
         if end < 0:
             return
         head, *rows = self._in[:end].decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (r.partition(":") for r in rows)}
+        headers = {
+            name.lower(): value.strip() for name, _, value in (r.partition(":") for r in rows)
+        }
         status = int(head.split()[1])
         size = 0 if status == 304 else int(headers.get("content-length", "-1"))
         if size < 0:

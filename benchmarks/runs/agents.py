@@ -40,7 +40,10 @@ CASES = [
     Case(5_000, 1),
     Case(10_000, 4),
 ]
-QUICK = [Case(200, 1, wakes=3, idle_seconds=5, churn=(5, 100)), Case(200, 4, wakes=3, idle_seconds=5)]
+QUICK = [
+    Case(200, 1, wakes=3, idle_seconds=5, churn=(5, 100)),
+    Case(200, 4, wakes=3, idle_seconds=5),
+]
 IN_THE_LAB = {
     (1_000, 1): "lab skeleton: 70 KiB each",
     (10_000, 4): "lab skeleton: 7.8 s, 70 KiB each, wake p99 0.43–0.70 s, back in 9.1 s, idle 14 %",
@@ -196,4 +199,4 @@ def _churn(result: Result, stack: BenchStack, case: Case, file: Path) -> None:
     result.raw[f"{name}, MiB"] = memory
     result.add(f"{name}: memory after a tenth", memory[0], "MiB")
     result.add(f"{name}: memory at the end", memory[-1], "MiB", baseline="lab: 56 → 60, flat")
-    wait_for(lambda: agentd.is_running(), "agentd still running", 1)
+    wait_for(agentd.is_running, "agentd still running", 1)

@@ -170,9 +170,7 @@ def _forwards(port: int, upstream: int) -> dict[str, Any]:
     return _static(port, route, [cluster])
 
 
-def _static(
-    port: int, route: dict[str, Any], clusters: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _static(port: int, route: dict[str, Any], clusters: list[dict[str, Any]]) -> dict[str, Any]:
     """The listener as our driver makes it, but with no filter before the router."""
     manager = {
         "@type": HCM,
