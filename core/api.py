@@ -19,7 +19,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import set_rollback
 
-from core.envelope import error_body, not_found_body
+from core.envelope import (
+    DATABASE_AWAY,
+    RETRY_SECONDS,
+    database_away_body,
+    error_body,
+    not_found_body,
+)
 from core.errors import DomainError
 
 log = logging.getLogger(__name__)
@@ -63,6 +69,9 @@ def _mapped(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
     if isinstance(error, DataError):
         log.info("The database refused a value: %s", error)
         return 400, error_body("invalid", _("A value is out of range.")), {}
+    if isinstance(error, DATABASE_AWAY):
+        log.error("The database is away: %s", error)
+        return 503, database_away_body(), {"Retry-After": RETRY_SECONDS}
     return None
 
 

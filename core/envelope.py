@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.context import origin
+
+# A restart, a deadlock, a full pool: the transaction is rolled back, and the same call may work soon.
+DATABASE_AWAY = (OperationalError, InterfaceError)
+RETRY_SECONDS = "5"
 
 
 def envelope(data: Any = None, error: dict[str, Any] | None = None, message: str = "") -> dict:
@@ -29,6 +34,11 @@ def error_body(code: str, message: str, details: Any = None) -> dict[str, Any]:
 def error_response(status: int, code: str, message: str, details: Any = None) -> JsonResponse:
     """The envelope outside of DRF: middleware, unknown paths, crashes."""
     return JsonResponse(envelope(error=error_body(code, message, details)), status=status)
+
+
+def database_away_body() -> dict[str, Any]:
+    message = _("The database cannot be reached just now. Try again in a few seconds.")
+    return error_body("database_away", message)
 
 
 def not_found_body() -> dict[str, Any]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import sys
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from core.envelope import error_response, not_found
+from core.envelope import (
+    DATABASE_AWAY,
+    RETRY_SECONDS,
+    database_away_body,
+    envelope,
+    error_response,
+    not_found,
+)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -26,11 +35,23 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exc_info()[1], DATABASE_AWAY):
+        return _database_away(request)
     if _is_api(request):
         message = _("Something broke on our side. Try again; the request id finds it in the logs.")
         return error_response(500, "internal_error", message)
     # No context processors: whatever broke may be one of them.
     return HttpResponse(_static_page(), status=500)
+
+
+def _database_away(request: HttpRequest) -> HttpResponse:
+    """Middleware needs the database too, so this is no matter of views alone."""
+    if _is_api(request):
+        response: HttpResponse = JsonResponse(envelope(error=database_away_body()), status=503)
+    else:
+        response = HttpResponse(_static_page(), status=503)
+    response["Retry-After"] = RETRY_SECONDS
+    return response
 
 
 def _static_page() -> str:

@@ -6,7 +6,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import DataError
+from django.db import DataError, OperationalError
 from django.urls import path
 from rest_framework.exceptions import Throttled
 from rest_framework.views import APIView
@@ -22,6 +22,7 @@ ERRORS = {
     "validation": ValidationError({"name": ["Bad."]}),
     "data": DataError("integer out of range"),
     "throttled": Throttled(wait=3),
+    "away": OperationalError("connection to 10.1.2.3 failed"),
     "crash": RuntimeError("secret"),
     "rule": DomainError("It is too late.", code="too_late", details={"since": "noon"}),
     "suspicious": SuspiciousOperation(),
@@ -38,6 +39,8 @@ class Raise(APIView):
 
 
 urlpatterns = [
+    path("api/away", plain, {"kind": "away"}),
+    path("away", plain, {"kind": "away"}),
     path("api/crash", plain, {"kind": "crash"}),
     path("api/suspicious", plain, {"kind": "suspicious"}),
     path("api/forbidden", plain, {"kind": "permission"}),

@@ -176,3 +176,21 @@ class TestBrokenViews:
     def test_django_refuses(self, api):
         refusal(api.get("/api/suspicious"), 400, "bad_request")
         refusal(api.get("/api/forbidden"), 403, "permission_denied")
+
+
+@pytest.mark.urls("tests.core.broken_urls")
+@pytest.mark.parametrize("path", ["/api/away", "/api/raise/away"])
+def test_a_database_that_is_away_is_503_and_says_when_to_come_again(api, path):
+    response = api.get(path)
+
+    refusal(response, 503, "database_away")
+    assert response["Retry-After"] == "5"
+    assert b"10.1.2.3" not in response.content
+
+
+@pytest.mark.urls("tests.core.broken_urls")
+def test_a_page_says_so_as_well(api):
+    response = api.get("/away")
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
