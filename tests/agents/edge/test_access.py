@@ -99,6 +99,8 @@ async def test_keys_do_not_wait_for_a_slow_publish(
 ) -> None:
     gateway.may_apply.clear()
     deployment, _ = peer.publish()
+    peer.hint()
+    await until(lambda: peer.outcome(deployment) == pb.OUTCOME_APPLYING)
     peer.revoke_key("a")
     peer.hint()
     await until(lambda: peer.report.access_version == peer.access_version)
