@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from config import env
@@ -107,6 +108,12 @@ TEMPLATES = [
 ]
 
 # --- PostgreSQL and Redis -----------------------------------------------------------------------
+# Only the fault runner sets it; see core/faultpoint.py.
+FAULT_POINT = env.text("IMP_FAULT_POINT", "")
+if FAULT_POINT and not DEBUG:
+    raise ImproperlyConfigured(
+        "IMP_FAULT_POINT lets processes die; it is for tests with DEBUG only."
+    )
 DATABASES = {"default": env.database("DATABASE_URL", "postgresql:///imp" if DEBUG else None)}
 DATABASES["default"] |= {"CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": 0}
 # Per process. 0 turns the pool off (each thread opens its own connection).
@@ -135,6 +142,7 @@ AGENT_GRPC_ADDRESS = env.text("AGENT_GRPC_ADDRESS", "localhost:9443")
 AGENT_CA_FILE = env.text("AGENT_CA_FILE", "")
 # Where agentd listens. Without certificate and key only on loopback.
 AGENTD_LISTEN = env.text("AGENTD_LISTEN", "127.0.0.1:9443")
+AGENTD_PROCESSES = env.integer("AGENTD_PROCESSES", 1, minimum=1)
 AGENTD_TLS_CERT = env.text("AGENTD_TLS_CERT", "")
 AGENTD_TLS_KEY = env.text("AGENTD_TLS_KEY", "")
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from clusters.models import Agent
+from core import faultpoint
 from publishing.services import agents as publishing
 from publishing.services.agents import Command
 
@@ -41,6 +42,7 @@ class Survey:
 def look(*, cluster_id: UUID, agent_ids: Collection[UUID]) -> Picture:
     """Send out what waits for this cluster, and read what its agents should know."""
     publishing.dispatch(cluster_id=cluster_id)
+    faultpoint.reach("agentd.dispatched")
     return Picture(standings(agent_ids), publishing.pending_commands(agent_ids=agent_ids))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -14,16 +13,12 @@ from grpc_health.v1 import health, health_pb2_grpc
 from agents.server import wake
 from agents.server.database import Database
 from agents.server.hub import Hub
-from agents.server.options import CHANNEL_OPTIONS, Options, split_address
+from agents.server.options import CHANNEL_OPTIONS, Options
 from agents.server.servicer import AgentServicer
 
 log = logging.getLogger(__name__)
 # After the last stream was told goodbye, for its answer and for the database.
 GRACE_SECONDS = 5
-
-
-class PortInUse(RuntimeError):
-    pass
 
 
 class AgentServer:
@@ -43,7 +38,6 @@ class AgentServer:
         self.port = 0
 
     async def start(self) -> None:
-        require_free(self._options.listen)
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         owner = f"{socket.gethostname()}/{os.getpid()}"
         servicer = AgentServicer(self.hub, self._database, self._reports, self._options, owner)
@@ -92,24 +86,3 @@ async def put_down(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.5)
-
-
-def require_free(listen: str) -> None:
-    """With SO_REUSEPORT a forgotten server would silently keep a share of the agents, so ask without it."""
-    host, port = split_address(listen)
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            why = (
-                "is in use"
-                if error.errno == errno.EADDRINUSE
-                else f"cannot be used ({error.strerror})"
-            )
-            raise PortInUse(
-                f"{listen} {why}. Stop what listens there, or choose another address with AGENTD_LISTEN."
-            ) from None

@@ -23,8 +23,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from agents.server.listening import PortInUse, require_free
 from agents.server.options import Options, Timings, from_settings, is_loopback, split_address
-from agents.server.server import PortInUse, require_free
 from agents.wire import agent_pb2 as pb
 from deploy.local import ports
 from tests.agents.server.rig import Wire, dial, eventually, make_cluster, make_remote

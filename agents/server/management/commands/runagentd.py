@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from agents.server.listening import PortInUse, require_free, reserve
 from agents.server.options import Options, from_settings
-from agents.server.server import AgentServer, PortInUse
+from agents.server.processes import Lifeline, supervise
+from agents.server.server import GRACE_SECONDS, AgentServer
 
 
 class Command(BaseCommand):
@@ -19,19 +23,42 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--listen", help="host:port; by default AGENTD_LISTEN")
+        parser.add_argument(
+            "--processes", type=int, help="that share the port; by default AGENTD_PROCESSES"
+        )
+        parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
 
-    def handle(self, *args: Any, listen: str | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, listen: str | None, processes: int | None, lifeline: int | None, **_: Any
+    ) -> None:
         try:
-            asyncio.run(serve(from_settings(listen)))
+            options = from_settings(listen)
+            count = settings.AGENTD_PROCESSES if processes is None else processes
+            if count < 1:
+                raise ImproperlyConfigured("agentd needs at least one process.")
+            if lifeline is not None:
+                asyncio.run(serve(options, Lifeline(lifeline)))
+            elif count == 1:
+                require_free(options.listen)
+                asyncio.run(serve(options))
+            else:
+                with reserve(options.listen):
+                    asyncio.run(supervise(options.listen, count))
         except (ImproperlyConfigured, PortInUse) as error:
             raise CommandError(str(error)) from None
 
 
-async def serve(options: Options) -> None:
+async def serve(options: Options, lifeline: Lifeline | None = None) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = AgentServer(options)
     await server.start()
+    if lifeline:
+        lifeline.ready()
+        lifeline.watch(
+            lambda: loop.call_soon_threadsafe(stop.set),
+            grace=options.timings.drain + 2 * GRACE_SECONDS,
+        )
     await stop.wait()
     await server.stop()
