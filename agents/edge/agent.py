@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, TypeVar
 
+from agents.edge import faultpoint
 from agents.edge.access import AccessReader, AccessTable
 from agents.edge.backoff import Backoff, around
 from agents.edge.condition import Condition
@@ -192,7 +193,9 @@ class Agent:
         self.condition.keys = len(self._access.table)
         if self._access.table.cursor == before and self.condition.access_version == access.version:
             return
+        faultpoint.reach("agent.keys_read")
         version = await self.gateway.apply_access(access)
+        faultpoint.reach("agent.keys_applied")
         log.info("Keys applied", extra={"access_version": version, "keys": self.condition.keys})
         self.condition.access_version = version
         self.condition.changed()

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from agents.edge import log, status
+from agents.edge import faultpoint, log, status
 from agents.edge.agent import Agent, Exit
 from agents.edge.authority import AuthorityError
 from agents.edge.drivable import MAKERS, driver_for, stop_gateway
@@ -152,6 +152,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     state = StateDir(arguments.state_dir)
     identity = state.identity()
     state.check()
+    if faultpoint.armed() and not identity.plaintext:
+        raise StateError(f"Unset {faultpoint.armed()[0]}: it is for tests on one machine only.")
     exit_when_revoked = arguments.on_revoked == "exit"
     if identity.revoked and exit_when_revoked:
         raise Revoked(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agents.edge import faultpoint
 from agents.edge.model import Live
 from agents.edge.state import Identity
 from agents.edge.store import Refusal
@@ -18,7 +18,7 @@ class Condition:
     def __init__(self, identity: Identity, version: str) -> None:
         self.identity = identity
         self.version = version
-        self.started_at = time.time()
+        self.started_at = faultpoint.now()
         self.connected = False
         self.last_contact = 0.0  # Unix time of the last word from the control plane
         self.session_epoch = 0
@@ -58,7 +58,7 @@ class Condition:
         return next(reversed(self._troubles.values()), "")
 
     def heard(self) -> None:
-        self.last_contact = time.time()
+        self.last_contact = faultpoint.now()
 
     def report(self) -> agent_pb2.StateReport:
         return agent_pb2.StateReport(
@@ -106,11 +106,11 @@ class Condition:
             "cluster_name": self.identity.cluster_name,
             "server": self.identity.server,
             "version": self.version,
-            "uptime_s": round(time.time() - self.started_at, 1),
+            "uptime_s": round(faultpoint.now() - self.started_at, 1),
             "connected": self.connected,
             "ended": self.ended,
             "session_epoch": self.session_epoch,
-            "last_contact_s": round(time.time() - self.last_contact, 1)
+            "last_contact_s": round(faultpoint.now() - self.last_contact, 1)
             if self.last_contact
             else None,
             "gateway": {"class": self.identity.gateway_class, "ready": self.gateway_ready},

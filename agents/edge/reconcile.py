@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agents.edge import faultpoint
 from agents.edge.condition import Condition
 from agents.edge.control import Control, Unavailable
 from agents.edge.gateway import Gateway, GatewayDown
@@ -142,7 +143,7 @@ class Reconciler:
             return False
         if wanted.deployment_id:
             return wanted.deployment_id == refusal.deployment_id
-        return time.time() - refusal.at < RETRY_REFUSED_SECONDS
+        return faultpoint.now() - refusal.at < RETRY_REFUSED_SECONDS
 
     async def _fetch(self, control: Control, work: Work) -> Work:
         """Get what is missing; on disk before it is used. What cannot be had leaves things as they are."""
@@ -151,6 +152,7 @@ class Reconciler:
             bodies = await self._on_disk(self._store.bundles, missing)
             fetched = await control.bundles(missing - bodies.keys())
             await self._on_disk(self._store.keep_bundles, fetched)
+            faultpoint.reach("agent.fetched")
             self._bundles |= {d: parse_bundle(d, body) for d, body in (bodies | fetched).items()}
         attempts = {p: each for p, each in work.attempts.items() if each.revision in self._bundles}
         absent = work.attempts.keys() - attempts.keys()
@@ -181,9 +183,11 @@ class Reconciler:
         self._announce(work, manifest, fit)
         if work.removed:
             await self._on_disk(self._store.forget, work.removed)
+            faultpoint.reach("agent.forgot")
         snapshot = self._snapshot(manifest, {**work.kept, **stay, **fit})
         verdicts = await self._drive(snapshot, [*fit, *work.withdrawals])
         verdicts |= {each: Verdict(Outcome.FAILED, error=words) for each, words in unfit.items()}
+        faultpoint.reach("agent.applied")
         await self._record(work, snapshot, verdicts, fetch_ms)
 
     def _announce(
@@ -250,6 +254,7 @@ class Reconciler:
         self._forget_unwanted()
         turn = Turn(self._served, self._proofs, self._refusals, tuple(answers))
         await self._on_disk(self._store.record, turn)
+        faultpoint.reach("agent.recorded")
         for result in answers:
             self._answers[result.deployment_id] = result
             self._outbox.say(result)
@@ -281,7 +286,7 @@ class Reconciler:
                 self._proofs[publish_id] = result
         elif wanted:
             self._refusals[publish_id] = Refusal(
-                publish_id, wanted.revision, wanted.deployment_id, verdict.error, time.time()
+                publish_id, wanted.revision, wanted.deployment_id, verdict.error, faultpoint.now()
             )
         else:
             # Still there though it should be gone, or lost though it was good: again at the next look.

@@ -15,6 +15,7 @@ import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agents.edge import faultpoint
 from agents.edge.backoff import around
 from agents.edge.outbox import Outbox
 from agents.edge.state import Identity
@@ -137,7 +138,7 @@ class Session:
 
     def _sign(self, nonce: str, server_time: int) -> str:
         """By the server's clock: ours may be wrong, and then it must not lock us out."""
-        skew = time.time() - server_time
+        skew = faultpoint.now() - server_time
         if abs(skew) > CLOCK_TOLERANCE:
             log.warning(
                 "This machine's clock differs from the control plane's; set it, or TLS may fail",
@@ -205,6 +206,8 @@ class Session:
     async def _send(self, message: agent_pb2.AgentMessage) -> None:
         async with asyncio.timeout(WRITE_SECONDS):
             await keep(self._call.write(message))
+        if message.WhichOneof("payload") == "deploy_result":
+            faultpoint.reach("agent.reported")
 
     async def _leave(self) -> Ending:
         """Say what is left to say, then that this is on purpose."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from agents.edge import faultpoint
 from agents.edge.model import Publish, Snapshot
 from agents.wire import agent_pb2, bundle_pb2
 
@@ -147,7 +148,7 @@ class Store:
             self._answer(turn.answers)
             self._note("settings", _settings(turn.snapshot))
             self._db.execute(
-                "DELETE FROM answers WHERE at < ?", [time.time() - ANSWERS_KEPT_SECONDS]
+                "DELETE FROM answers WHERE at < ?", [faultpoint.now() - ANSWERS_KEPT_SECONDS]
             )
             self._db.execute(
                 "DELETE FROM bundles WHERE digest NOT IN (SELECT revision FROM served)"
@@ -213,7 +214,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", [name, json.dumps(value)])
 
     def _answer(self, results: Iterable[agent_pb2.DeployResult]) -> None:
-        now = time.time()
+        now = faultpoint.now()
         self._db.executemany(
             "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
             [(result.deployment_id, result.SerializeToString(), now) for result in results],

@@ -159,10 +159,8 @@ class Stack:
 
     def admin_socket(self, agent: str = "agent-1") -> str:
         """Where that agent's Envoy tells about itself."""
-        # Imported late: only disturbers need the agent's code.
-        from agents.edge.drivers.envoy.sockets import sockets_for
-
-        return sockets_for(self.agent_state(agent)).admin
+        bootstrap = json.loads((self.agent_state(agent) / "bootstrap.json").read_text())
+        return str(bootstrap["admin"]["address"]["pipe"]["path"])
 
     def envoy_pid(self, agent: str = "agent-1") -> int:
         """The Envoy that the agent wrote down last; 0 when there is none."""

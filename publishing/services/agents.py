@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from clusters.models import Agent, live_agents
+from core import faultpoint
 from core.errors import DomainError, InvalidInput
 from publishing.models import (
     AgentPublish,
@@ -145,6 +146,8 @@ def record_result(
     announce(publish)
     if deployment.is_open:
         _weigh(publish, deployment, agent, verdict)
+    faultpoint.reach("result.before_commit")
+    transaction.on_commit(lambda: faultpoint.reach("result.committed"))
 
 
 def _session(agent_id: UUID, epoch: int) -> Agent:

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from clusters.models import HEARTBEAT_WINDOW, Agent, ClusterState, live_agents
-from core import notify
+from core import faultpoint, notify
 from publishing.models import (
     AgentPublish,
     Deployment,
@@ -100,6 +100,7 @@ def request(
         detail="" if agents.exists() else NO_AGENT,
         requested_by=actor,
     )
+    transaction.on_commit(lambda: faultpoint.reach("request.committed"))
     tell(publish, Happening.REQUESTED, actor=actor, deployment=deployment, note=note)
     return deployment
 

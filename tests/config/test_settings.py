@@ -108,3 +108,10 @@ def test_single_sign_on_is_wired():
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("302 https://sso.example.com/auth?")
     assert "code_challenge=" in done.stdout
+
+
+def test_no_server_dies_at_a_fault_point():
+    done = run("-c", SHOW, **SERVER, IMP_FAULT_POINT="result.committed")
+
+    assert done.returncode != 0
+    assert "IMP_FAULT_POINT" in done.stderr

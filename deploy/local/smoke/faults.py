@@ -114,7 +114,7 @@ def postgres_restarted(scene: Scene, report: Report, key: str) -> None:
         scene.stack.postgres.start()
         path = scene.path("billing")
         wait_until(lambda: scene.provider.status(path) == 200, "the portal answering again")
-    report.check("requests failed, and failed cleanly", {503} <= set(seen) <= CLEAN, dict(seen))
+    report.check("requests that fail, fail cleanly", set(seen) <= CLEAN, dict(seen))
     report.timings_ms["publish_over_restart"] = scene.arrival("public", "PUBLISHED")
     report.expect("nothing was lost", scene.gateway.status("/public"), 200)
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,14 @@ async def served(port: int, address: str = "127.0.0.1") -> bool:
         except httpx.HTTPError:
             return False
     return answer.status_code == 401
+
+
+async def test_faults_from_inside_are_for_one_machine_only(program: Program, peer: Peer) -> None:
+    await program.join(peer)
+    program.state.save_identity(replace(program.state.identity(), plaintext=False))
+    refused = await program.call("run", IMP_FAULT_POINT="agent.applied")
+    assert refused.code == Exit.FAILED
+    assert "IMP_FAULT_POINT" in refused.err
 
 
 async def test_a_gateway_listens_only_where_it_was_bound(
