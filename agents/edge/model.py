@@ -98,7 +98,10 @@ class Live:
 
 
 class Driver(Protocol):
-    """Makes one gateway match a snapshot. Calls of one driver never overlap."""
+    """Makes one gateway match a snapshot.
+
+    Calls of one driver never overlap, but for `apply_access`: a revocation does not wait for a publish.
+    """
 
     gateway_class: str
 

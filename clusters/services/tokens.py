@@ -75,6 +75,8 @@ def join_command(*, cluster_id: UUID, secret: str) -> str:
     """What to paste on a machine of the cluster, with a name that is free there."""
     options = [f"--server {settings.AGENT_GRPC_ADDRESS}"]
     if settings.AGENT_CA_FILE:
+        # The agent fetches the authority from the portal and compares it before it says anything secret.
+        options.append(f"--portal {settings.PUBLIC_URL}")
         options.append(f"--ca-sha256 {ca_sha256(settings.AGENT_CA_FILE)}")
     options += [f"--name {_free_name(cluster_id)}", f"--token {secret}"]
     return " \\\n  ".join(["imp-agent join", *options])

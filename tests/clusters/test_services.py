@@ -403,3 +403,4 @@ def test_the_join_command_pins_a_private_authority(settings, tmp_path):
     command = tokens.join_command(cluster_id=ClusterFactory().pk, secret="igr_a_b")
 
     assert f"--ca-sha256 {digest}" in command
+    assert f"--portal {settings.PUBLIC_URL}" in command
