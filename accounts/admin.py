@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.models import ApiToken, AuditEvent, Membership, Organization, SignIn, User
-from core.admin import ReadOnlyAdmin, TenantAdmin
-from core.errors import DomainError
+from core.admin import ReadOnlyAdmin, TenantAdmin, ThroughServices
 
 # Rights come from memberships; Django's groups decide nothing here.
 admin.site.unregister(Group)
@@ -63,6 +62,20 @@ class UserAdmin(TenantAdmin, BaseUserAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         services.save_user(actor=request.user, user=obj)
+
+    @transaction.atomic
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - so named by Django, which passes it by name
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Django's form writes the password itself; what follows from a new one is the service's."""
+        before = self.get_object(request, unquote(id))
+        response = super().user_change_password(request, id, form_url)
+        if before and before.password != User.objects.get(pk=before.pk).password:
+            services.password_changed(actor=request.user, user_id=before.pk)
+        return response
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """People are switched off, not deleted: the audit trail and their work name them."""
@@ -117,7 +130,7 @@ class MembershipForm(forms.ModelForm):
 
 
 @admin.register(Membership)
-class MembershipAdmin(TenantAdmin):
+class MembershipAdmin(ThroughServices):
     form = MembershipForm
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role", "organization__kind"]
@@ -129,10 +142,8 @@ class MembershipAdmin(TenantAdmin):
         return ["user", "organization"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        """The last admin stays one; the admin site shows the refusal."""
         if change:
-            with _refusals(request):
-                services.change_role(actor=request.user, membership_id=obj.pk, role=obj.role)
+            services.change_role(actor=request.user, membership_id=obj.pk, role=obj.role)
             return
         made = services.add_member(
             actor=request.user,
@@ -143,12 +154,7 @@ class MembershipAdmin(TenantAdmin):
         obj.pk = made.pk
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        with _refusals(request):
-            services.remove_member(actor=request.user, membership_id=obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for membership in queryset:
-            self.delete_model(request, membership)
+        services.remove_member(actor=request.user, membership_id=obj.pk)
 
 
 @admin.register(ApiToken)
@@ -189,12 +195,3 @@ class AuditEventAdmin(ReadOnlyAdmin):
     list_filter = ["action", "object_type"]
     search_fields = ["=object_id", "=actor_id", "=request_id", "actor_label", "object_label"]
     date_hierarchy = "created_at"
-
-
-@contextmanager
-def _refusals(request: HttpRequest) -> Iterator[None]:
-    """Shows a service's refusal as a message and carries on."""
-    try:
-        yield
-    except DomainError as error:
-        messages.error(request, error.message)

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, signins
 from accounts.access import can, require
 from accounts.models import ApiToken, Kind, Membership, Organization, Role, User
 from core import secrets
@@ -118,12 +118,39 @@ def save_user(*, actor: User | None, user: User) -> User:
     return user
 
 
+@transaction.atomic
+def password_changed(*, actor: User | None, user_id: UUID) -> None:
+    """Whoever was signed in to the API with the old password is signed out. API tokens stay."""
+    _require_superuser(actor)
+    user = User.objects.get(pk=user_id)
+    ended = signins.end_all(user=user, because="password")
+    audit.record(
+        actor=actor,
+        action="user.password",
+        target=user,
+        organization_id=None,
+        after={"sign_ins_ended": ended},
+    )
+
+
+@transaction.atomic
 def set_locale(*, actor: User, locale: str) -> User:
     """The language of this person's pages, on every device."""
     if locale not in dict(settings.LANGUAGES):
         raise InvalidInput(_("Choose one of the languages offered."), field="locale")
+    before = actor.locale
+    if before == locale:
+        return actor
     User.objects.filter(pk=actor.pk).update(locale=locale)
     actor.locale = locale
+    audit.record(
+        actor=actor,
+        action="user.locale",
+        target=actor,
+        organization_id=None,
+        before={"locale": before},
+        after={"locale": locale},
+    )
     return actor
 
 

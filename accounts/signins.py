@@ -77,6 +77,13 @@ def end(*, token: str) -> None:
         _revoke(sign_in, "logout")
 
 
+def end_all(*, user: User, because: str) -> int:
+    """End every sign-in of a person through the API; answers how many stood."""
+    return SignIn.objects.filter(user=user, revoked_at=None).update(
+        revoked_at=timezone.now(), revoked_because=because
+    )
+
+
 def authenticate(token: str) -> tuple[User, Organization | None]:
     """The person and organization of an access token. Raises Unauthenticated."""
     claims = _decode(token, kind="access")

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.utils import quote
+from django.contrib import admin
 from django.db import models
 from django.db.models import Count, QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Kind
 from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Product, Route
 from catalog.services import apis, gateways, products
-from core.admin import TenantAdmin
-from core.errors import DomainError
-
-
-class ThroughServices(TenantAdmin):
-    """A refusal of a service is shown as a message, and nothing of the request is kept."""
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        view = super().changeform_view
-        return self._said(request, object_id, view, object_id, *args, **kwargs)
-
-    def delete_view(self, request: HttpRequest, object_id: str, *args: Any) -> HttpResponse:
-        return self._said(request, object_id, super().delete_view, object_id, *args)
-
-    def changelist_view(self, request: HttpRequest, *args: Any) -> HttpResponse:
-        return self._said(request, None, super().changelist_view, *args)
-
-    def _said(
-        self,
-        request: HttpRequest,
-        object_id: str | None,
-        view: Callable[..., HttpResponse],
-        *args: Any,
-        **kwargs: Any,
-    ) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except DomainError as error:
-            messages.error(request, error.message)
-        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
-        if object_id is None:
-            return HttpResponseRedirect(reverse(f"{name}_changelist"))
-        return HttpResponseRedirect(reverse(f"{name}_change", args=[quote(object_id)]))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for row in queryset:
-            self.delete_model(request, row)
+from core.admin import ThroughServices
 
 
 class Parts(admin.TabularInline):

@@ -19,7 +19,7 @@ from clusters.models import Agent, Cluster, ClusterState, RegistrationToken, Sta
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
 from clusters.services import tokens as token_service
-from core.admin import ReadOnlyAdmin, TenantAdmin
+from core.admin import ReadOnlyAdmin, ThroughServices
 from core.errors import DomainError, InvalidInput
 
 
@@ -90,7 +90,7 @@ class ClusterAdminForm(forms.ModelForm):
 
 
 @admin.register(Cluster)
-class ClusterAdmin(TenantAdmin):
+class ClusterAdmin(ThroughServices):
     """Status is derived: shown and filtered, never edited. Maintenance starts on the cluster's own page."""
 
     form = ClusterAdminForm
@@ -140,12 +140,7 @@ class ClusterAdmin(TenantAdmin):
         """The service did."""
 
     def delete_model(self, request: HttpRequest, obj: Cluster) -> None:
-        with refusals(request):
-            service.delete(actor=request.user, cluster_id=obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for cluster in queryset:
-            self.delete_model(request, cluster)
+        service.delete(actor=request.user, cluster_id=obj.pk)
 
     @admin.display(description=_("status"), ordering="status")
     def status(self, cluster: Any) -> Any:

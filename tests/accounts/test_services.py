@@ -112,6 +112,8 @@ class TestUsers:
 
         user.refresh_from_db()
         assert user.locale == "ko"
+        event = AuditEvent.objects.get(action="user.locale")
+        assert (event.before, event.after) == ({"locale": ""}, {"locale": "ko"})
         with pytest.raises(InvalidInput):
             services.set_locale(actor=user, locale="xx")
 

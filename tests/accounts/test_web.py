@@ -1,8 +1,9 @@
 import pytest
 from django.urls import reverse
 
-from accounts import services
+from accounts import services, signins
 from accounts.models import ApiToken, AuditEvent, Kind, Membership, Organization, Role, User
+from core.errors import Unauthenticated
 from tests.factories.accounts import (
     PASSWORD,
     MembershipFactory,
@@ -279,8 +280,6 @@ class TestAdmin:
 
     @pytest.fixture
     def member_rows(self, db):
-        from accounts import signins
-
         membership = MembershipFactory(user__email="kim@example.com")
         token, _secret = services.create_api_token(
             actor=membership.user, organization_id=membership.organization_id, name="CI"
@@ -340,10 +339,42 @@ class TestAdmin:
         page = client.post(url, {"role": "viewer"}, follow=True).content.decode()
 
         assert "last admin" in page
+        assert "success" not in page
         boss.refresh_from_db()
         assert boss.role == Role.ADMIN
-        client.post(reverse("admin:accounts_membership_delete", args=[boss.pk]), {"post": "yes"})
+        delete = reverse("admin:accounts_membership_delete", args=[boss.pk])
+        page = client.post(delete, {"post": "yes"}, follow=True).content.decode()
+        assert "last admin" in page
+        assert "success" not in page
         assert Membership.objects.filter(pk=boss.pk).exists()
+
+    def test_of_several_selected_all_go_or_none(self, client):
+        boss, other = MembershipFactory(admin=True), MembershipFactory()
+        selected = {"action": "delete_selected", "_selected_action": [other.pk, boss.pk]}
+
+        url = reverse("admin:accounts_membership_changelist")
+        page = client.post(url, selected | {"post": "yes"}, follow=True).content.decode()
+
+        assert "last admin" in page
+        assert "success" not in page
+        assert Membership.objects.count() == 2
+
+    def test_a_new_password_signs_the_person_out_everywhere(self, client):
+        person = MembershipFactory()
+        pair = signins.start(user=person.user, organization=person.organization)
+        url = reverse("admin:auth_user_password_change", args=[person.user.pk])
+        fields = {"usable_password": "true", "password1": PASSWORD, "set-password": "1"}
+
+        client.post(url, fields | {"password2": "another"})
+        assert signins.authenticate(pair.access)[0] == person.user
+        client.post(url, fields | {"password2": PASSWORD})
+
+        with pytest.raises(Unauthenticated):
+            signins.authenticate(pair.access)
+        with pytest.raises(Unauthenticated):
+            signins.refresh(token=pair.refresh)
+        event = AuditEvent.objects.get(action="user.password")
+        assert (event.object_id, event.after) == (str(person.user.pk), {"sign_ins_ended": 1})
 
     def test_tokens_are_revoked_from_the_list(self, client, member_rows):
         client.post(
