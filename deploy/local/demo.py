@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def main() -> int:
     """Exit codes: 0 stopped by its user, 1 something failed and was named."""
     home = Path(os.environ.get("DEMO_DIR") or paths.ROOT / ".demo")
     try:
-        stack = Stack(home, Ports.from_env())
+        # Flushed: whoever pipes the output into a file sees the progress as well.
+        stack = Stack(home, Ports.from_env(), say=partial(print, flush=True))
         if sys.argv[1:] == ["reset"]:
             return reset(stack)
         return run(stack)
