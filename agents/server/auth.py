@@ -23,30 +23,27 @@ LEEWAY_SECONDS = 10
 MAX_LENGTH = 4096
 
 
-def authenticate(*, token: str, nonce: str) -> UUID:
-    """The id of the agent whose key signed `token`. Raises Unauthenticated or AgentRevoked."""
-    agent = _claimed(token)
+def claimed(token: str) -> UUID:
+    """The agent that the token says it is of. Nothing is proved yet."""
+    if len(token) > MAX_LENGTH:
+        raise _refused("The token is too long.", "malformed")
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return UUID(claims["iss"])
+    except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError):
+        raise _refused("The token is no JWT whose issuer is an agent's id.", "malformed") from None
+
+
+def prove(*, token: str, nonce: str, agent: Agent | None) -> None:
+    """The agent's key signed the token over this stream's nonce. Raises Unauthenticated or AgentRevoked."""
+    if agent is None:
+        raise _refused("The portal knows no agent of this id. Join again.", "unknown_agent")
     claims = _verified(token, bytes(agent.public_key))
     if claims["nonce"] != nonce:
         raise _refused("The token is signed over another nonce than this stream's.", "nonce")
     # Only now: nobody but the key's holder learns that the agent was revoked.
     if agent.revoked_at is not None:
         raise AgentRevoked
-    return agent.pk
-
-
-def _claimed(token: str) -> Agent:
-    if len(token) > MAX_LENGTH:
-        raise _refused("The token is too long.", "malformed")
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-        agent_id = UUID(claims["iss"])
-    except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError):
-        raise _refused("The token is no JWT whose issuer is an agent's id.", "malformed") from None
-    agent = Agent.objects.only("id", "public_key", "revoked_at").filter(pk=agent_id).first()
-    if agent is None:
-        raise _refused("The portal knows no agent of this id. Join again.", "unknown_agent")
-    return agent
 
 
 def _verified(token: str, public_key: bytes) -> dict[str, Any]:

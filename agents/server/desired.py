@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db import connection
 
-from clusters.models import Agent
+from clusters.models import ClusterState
 from core import faultpoint
+from publishing.models import DeploymentVerdict
 from publishing.services import agents as publishing
 from publishing.services.agents import Command
+from publishing.states import OPEN, Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one agent stands. An agent that was deleted has none."""
+    """How an agent stands that needs attention."""
 
     epoch: int
     revoked: bool
     behind: bool
     cluster_id: UUID
-    generation: int
-    access_version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    numbers: tuple[int, int] | None  # generation and access version; None: the cluster is gone
     standings: dict[UUID, Standing]
     commands: dict[UUID, list[Command]]
 
@@ -36,44 +36,47 @@ class Picture:
 @dataclass(frozen=True, slots=True)
 class Survey:
     standings: dict[UUID, Standing]
+    deleted: set[UUID]
     restless: set[UUID]  # clusters that need a look
 
 
-def look(*, cluster_id: UUID, agent_ids: Collection[UUID]) -> Picture:
+def look(*, cluster_id: UUID, epochs: Mapping[UUID, int]) -> Picture:
     """Send out what waits for this cluster, and read what its agents should know."""
     publishing.dispatch(cluster_id=cluster_id)
     faultpoint.reach("agentd.dispatched")
-    return Picture(standings(agent_ids), publishing.pending_commands(agent_ids=agent_ids))
+    states = ClusterState.objects.filter(pk=cluster_id)
+    numbers = states.values_list("desired_generation", "access_version").first()
+    found, _deleted = standings(epochs)
+    return Picture(numbers, found, publishing.pending_commands(agent_ids=epochs))
 
 
-def survey(*, agent_ids: Collection[UUID], cluster_ids: Collection[UUID]) -> Survey:
+def survey(*, epochs: Mapping[UUID, int], cluster_ids: Collection[UUID]) -> Survey:
     """Find everything that a lost wake, message or process left behind."""
     publishing.sweep(cluster_ids=cluster_ids)
-    found = standings(agent_ids)
+    found, deleted = standings(epochs)
     restless = {standing.cluster_id for standing in found.values() if standing.behind}
-    for agent_id in publishing.pending_commands(agent_ids=agent_ids):
-        if agent_id in found:
-            restless.add(found[agent_id].cluster_id)
-    return Survey(found, restless)
+    unanswered = DeploymentVerdict.objects.filter(
+        outcome=Outcome.PENDING,
+        deployment__status__in=OPEN,
+        deployment__publish__cluster__in=cluster_ids,
+    ).values_list("agent", "deployment__publish__cluster")
+    restless |= {cluster_id for agent_id, cluster_id in unanswered if agent_id in epochs}
+    return Survey(found, deleted, restless)
 
 
-def standings(agent_ids: Collection[UUID]) -> dict[UUID, Standing]:
-    state = "cluster__state__"
-    rows: Any = Agent.objects.filter(pk__in=agent_ids).annotate(
-        generation=F(f"{state}desired_generation"), wanted_access=F(f"{state}access_version")
-    )
-    behind = Q(settled_generation__lt=F("generation")) | Q(access_version__lt=F("wanted_access"))
-    return {
-        pk: Standing(epoch, revoked_at is not None, late, cluster_id, generation, access_version)
-        for pk, epoch, revoked_at, late, cluster_id, generation, access_version in rows.annotate(
-            late=behind
-        ).values_list(
-            "pk",
-            "session_epoch",
-            "revoked_at",
-            "late",
-            "cluster_id",
-            "generation",
-            "wanted_access",
+def standings(epochs: Mapping[UUID, int]) -> tuple[dict[UUID, Standing], set[UUID]]:
+    """Of agents with these epochs: those that are behind, revoked or connected anew; and the deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT mine.id, a.session_epoch, a.revoked_at IS NOT NULL, behind, a.cluster_id"
+            " FROM unnest(%s::uuid[], %s::bigint[]) AS mine (id, epoch)"
+            " LEFT JOIN (SELECT agent.*, agent.settled_generation < state.desired_generation"
+            "   OR agent.access_version < state.access_version AS behind"
+            "  FROM clusters_agent AS agent JOIN clusters_clusterstate AS state USING (cluster_id)"
+            " ) AS a USING (id)"
+            " WHERE a.id IS NULL OR a.session_epoch <> mine.epoch OR a.revoked_at IS NOT NULL OR behind",
+            [list(epochs), list(epochs.values())],
         )
-    }
+        rows = cursor.fetchall()
+    deleted = {row[0] for row in rows if row[4] is None}
+    return {row[0]: Standing(*row[1:]) for row in rows if row[4] is not None}, deleted

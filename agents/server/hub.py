@@ -27,6 +27,7 @@ from clusters.services.agents import Session
 log = logging.getLogger(__name__)
 # A look that took long may be long again: leave the database at least this many times as long.
 REST_FACTOR = 2
+WAKE_MEMORY_SECONDS = 60
 
 
 class Hub:
@@ -36,26 +37,36 @@ class Hub:
         self.watches: dict[UUID, Watch] = {}  # by cluster
         self.draining = False
         self._beats: dict[UUID, tuple[int, datetime]] = {}
+        self._departed: list[tuple[UUID, int]] = []  # agent, epoch
+        self._woken: dict[UUID, float] = {}  # when news of a cluster came last
         self._background: set[asyncio.Task[Any]] = set()
 
     # --- Streams ------------------------------------------------------------------------------
 
-    def join(self, session: Session) -> Stream:
-        """Of two streams of one agent the one with the higher epoch stays, whichever comes here first."""
-        agent = session.agent
-        state = agent.cluster.state
-        watch = self.watches.setdefault(agent.cluster_id, Watch(agent.cluster_id))
-        told = (state.desired_generation, state.access_version)
+    def join(self, session: Session, *, busy: bool = False, since: float = 0.0) -> Stream:
+        """Of two streams of one agent the one with the higher epoch stays, whichever comes here first.
+
+        Its ConnectResponse says how things stand, so a look is only needed where a deployment is open
+        (`busy`), or where news came after those numbers were asked for (`since`).
+        """
+        agent_id, cluster_id = session.agent_id, session.cluster_id
+        watch = self.watches.setdefault(cluster_id, Watch(cluster_id))
+        told = (session.generation, session.access_version)
         watch.numbers = max(watch.numbers, told)
-        stream, old = Stream(agent.pk, session.epoch, watch, told), self.streams.get(agent.pk)
+        stream, old = Stream(agent_id, session.epoch, watch, told), self.streams.get(agent_id)
         if old and old.epoch > stream.epoch:
             supersede(stream)
             return stream
         if old:
             supersede(old)
-        self.streams[agent.pk] = watch.streams[agent.pk] = stream
-        self.poke(agent.cluster_id)
+        self.streams[agent_id] = watch.streams[agent_id] = stream
+        if busy or self._woken.get(cluster_id, -1.0) >= since:
+            self.poke(cluster_id)
         return stream
+
+    def forget(self, session: Session) -> None:
+        """Its stream was gone before it was let in."""
+        self._depart(session.agent_id, session.epoch)
 
     def leave(self, stream: Stream) -> None:
         """The stream is over. Its row is closed in the background, whatever happens to the call."""
@@ -65,22 +76,32 @@ class Hub:
         self._beats.pop(stream.agent_id, None)
         if not stream.watch.streams:
             del self.watches[stream.watch.cluster_id]
-        self.spawn(self._close(stream))
+        self._depart(stream.agent_id, stream.epoch)
 
     def beat(self, stream: Stream) -> None:
         """Any message is a sign of life. Kept with its time; written with all others."""
         if self.streams.get(stream.agent_id) is stream:
             self._beats[stream.agent_id] = (stream.epoch, timezone.now())
 
-    async def _close(self, stream: Stream) -> None:
+    def _depart(self, agent_id: UUID, epoch: int) -> None:
+        self._departed.append((agent_id, epoch))
+        if len(self._departed) == 1:
+            self.spawn(self._close())
+
+    async def _close(self) -> None:
+        await asyncio.sleep(self._timings.depart)
+        ended, self._departed = self._departed, []
         try:
-            await self._database.run(
-                clusters.close_session, agent_id=stream.agent_id, epoch=stream.epoch
-            )
+            await self._database.run(clusters.close_sessions, ended=ended)
         except Exception:
-            log.exception("Could not note the end of a session; its heartbeats will run out.")
+            log.exception("Could not note the end of %d sessions.", len(ended))
 
     # --- Looks --------------------------------------------------------------------------------
+
+    def wake(self, cluster_id: UUID) -> None:
+        """News of this cluster, also for streams that are being let in right now."""
+        self._woken[cluster_id] = asyncio.get_running_loop().time()
+        self.poke(cluster_id)
 
     def poke(self, cluster_id: UUID) -> None:
         """Look at this cluster soon. At once if it was quiet; a burst becomes one look."""
@@ -110,21 +131,21 @@ class Hub:
             watch.task = None
 
     async def _look_once(self, watch: Watch) -> None:
+        asked = dict(watch.streams)
         picture = await self._database.run(
-            desired.look, cluster_id=watch.cluster_id, agent_ids=list(watch.streams)
+            desired.look, cluster_id=watch.cluster_id, epochs=epochs_of(asked)
         )
         self.judge(picture.standings)
+        watch.numbers = picture.numbers or watch.numbers
         now = asyncio.get_running_loop().time()
-        for standing in picture.standings.values():
-            watch.numbers = (standing.generation, standing.access_version)
-            break
-        for stream in list(watch.streams.values()):
+        for stream in asked.values():
+            if stream.ending:
+                continue
             seen = picture.standings.get(stream.agent_id)
-            if seen is None or stream.ending:
-                continue  # it joined during the look, and poked again
             commands = picture.commands.get(stream.agent_id, [])
             late = now - stream.hinted_at >= self._timings.repeat
-            stream.wants(commands, repeat=late and (seen.behind or bool(commands)))
+            behind = seen is not None and seen.behind
+            stream.wants(commands, repeat=late and (behind or bool(commands)))
 
     def judge(self, standings: dict[UUID, Standing]) -> None:
         """Cut streams of agents that were revoked, or that opened a newer session elsewhere."""
@@ -149,18 +170,23 @@ class Hub:
 
     async def sweep(self) -> None:
         """The backstop of everything: find what is behind, and cut what has no right to be here."""
+        self._forget_wakes()
         asked = dict(self.streams)
         if not asked:
             return
         found = await self._database.run(
-            desired.survey, agent_ids=list(asked), cluster_ids=list(self.watches)
+            desired.survey, epochs=epochs_of(asked), cluster_ids=list(self.watches)
         )
         self.judge(found.standings)
-        for agent_id, stream in asked.items():
-            if agent_id not in found.standings:
-                revoke(stream)  # deleted together with its cluster
+        for agent_id in found.deleted:
+            revoke(asked[agent_id])  # together with its cluster
         for cluster_id in found.restless:
             self.poke(cluster_id)
+
+    def _forget_wakes(self) -> None:
+        """Nobody takes so long to be let in."""
+        old = asyncio.get_running_loop().time() - WAKE_MEMORY_SECONDS
+        self._woken = {pk: at for pk, at in self._woken.items() if at > old}
 
     async def flush_forever(self) -> None:
         while True:
@@ -205,6 +231,10 @@ class Hub:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+def epochs_of(streams: dict[UUID, Stream]) -> dict[UUID, int]:
+    return {agent_id: stream.epoch for agent_id, stream in streams.items()}
 
 
 def supersede(stream: Stream) -> None:

@@ -40,6 +40,8 @@ class Timings:
     hello: float = 10.0  # until the first message
     write: float = 10.0  # until a message left for the agent
     heartbeat: float = 30.0  # between an agent's beats
+    gather: float = 0.005  # until what came together goes to the database together
+    depart: float = 0.1  # the same for streams that ended
     flush: float = 15.0  # between two writes of all beats
     sweep: float = 5.0
     debounce: float = 0.03  # between two looks at one cluster

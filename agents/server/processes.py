@@ -1,7 +1,7 @@
 """Several agentd processes on one port: a parent that starts them, watches them and ends with them.
 
 Each process is a new Python and no fork, because grpc does not survive one. Parent and process share a
-socket pair, the lifeline: one byte on it says "I listen", and its end, however it came, that the other is gone.
+socket pair, the lifeline: a byte on it says "I listen"; its end, however it came, that the other is gone.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Slot:
         try:
             await asyncio.wait_for(self.ready.wait(), self._patience.ready)
         except TimeoutError:
-            log.error("agentd process %d does not listen after its restart.", self.number)
+            log.warning("agentd process %d does not listen after its restart.", self.number)
 
     async def end(self) -> None:
         """SIGTERM drains; what does not end in time is killed: its agents come back elsewhere."""
@@ -83,7 +83,7 @@ class Slot:
         try:
             await asyncio.wait_for(process.wait(), self._patience.ending)
         except TimeoutError:
-            log.error("agentd process %d does not end, so it is killed.", self.number)
+            log.warning("agentd process %d does not end, so it is killed.", self.number)
             process.kill()
             await process.wait()
 

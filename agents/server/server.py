@@ -50,7 +50,7 @@ class AgentServer:
             asyncio.create_task(self.hub.sweep_forever()),
             asyncio.create_task(self.hub.flush_forever()),
             asyncio.create_task(
-                wake.listen_forever(self.hub.poke, longest_pause=self._options.timings.wake_retry)
+                wake.listen_forever(self.hub.wake, longest_pause=self._options.timings.wake_retry)
             ),
         ]
         how = "TLS" if self._options.secure else "plaintext on loopback"

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Awaitable
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -15,7 +16,8 @@ import grpc
 from django.core.exceptions import ObjectDoesNotExist
 
 from agents.server import messages
-from agents.server.auth import authenticate
+from agents.server.admission import Admitted, Hello, admit
+from agents.server.batches import Batches
 from agents.server.database import Database
 from agents.server.errors import InvalidMessage, Refused, refusal
 from agents.server.hub import Hub
@@ -28,6 +30,7 @@ from clusters.services.agents import Session
 from core.context import Origin, origin
 from core.errors import DomainError
 from publishing.services import agents as publishing
+from publishing.services.reports import Report, record_states
 
 log = logging.getLogger(__name__)
 ADDRESS = re.compile(r"ipv[46]:(?:\[(?P<six>[^\]%]+)(?:%[^\]]*)?\]|(?P<four>[^:]+)):\d+")
@@ -37,8 +40,17 @@ class AgentServicer:
     def __init__(
         self, hub: Hub, database: Database, reports: Database, options: Options, owner: str
     ) -> None:
-        self._hub, self._database, self._reports = hub, database, reports
-        self._options, self._owner = options, owner
+        self._hub, self._database, self._results = hub, database, reports
+        self._options = options
+        gather = options.timings.gather
+        self._admission: Batches[Hello, Admitted] = Batches(
+            lambda hellos: database.run(admit, hellos, owner=owner),
+            gather=gather,
+            unclaimed=lambda admitted: hub.forget(admitted.session),
+        )
+        self._reports: Batches[Report, None] = Batches(
+            lambda words: reports.run(record_states, words), gather=gather
+        )
         self._limit = RateLimit(options.registrations_per_minute, options.registrations_at_once)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -87,17 +99,18 @@ class AgentServicer:
     async def Connect(self, _requests: Any, context: Context) -> None:
         note_origin(context)
         try:
-            session = await self._authenticate(context)
-            stream = self._hub.join(session)
+            since = asyncio.get_running_loop().time()
+            admitted = await self._authenticate(context)
+            stream = self._hub.join(admitted.session, busy=admitted.busy, since=since)
             try:
-                await self._greet(stream, session, context)
+                await self._greet(stream, admitted.session, context)
                 await self._converse(stream, context)
             finally:
                 self._hub.leave(stream)
         except Exception as error:  # noqa: BLE001 - every error becomes a status
             await _abort(context, error)
 
-    async def _authenticate(self, context: Context) -> Session:
+    async def _authenticate(self, context: Context) -> Admitted:
         if self._hub.draining:
             raise Refused(grpc.StatusCode.UNAVAILABLE, "draining", "This server stops. Try again.")
         nonce = secrets.token_urlsafe(32)
@@ -107,7 +120,8 @@ class AgentServicer:
             )
         )
         request = await self._first_message(context)
-        return await self._database.run(_open, request=request, nonce=nonce, owner=self._owner)
+        hello = Hello(request.jwt, nonce, request.version, list(request.gateway_classes))
+        return await self._admission.ask(hello)
 
     async def _first_message(self, context: Context) -> pb.ConnectRequest:
         try:
@@ -126,13 +140,12 @@ class AgentServicer:
         return payload
 
     async def _greet(self, stream: Stream, session: Session, context: Context) -> None:
-        state = session.agent.cluster.state
         welcome = pb.ConnectResponse(
             rest_token=session.rest_token,
             rest_url=self._options.rest_url,
             heartbeat_interval_s=max(1, round(self._options.timings.heartbeat)),
-            generation=state.desired_generation,
-            access_version=state.access_version,
+            generation=session.generation,
+            access_version=session.access_version,
         )
         await self._send(
             context, pb.ServerMessage(session_epoch=session.epoch, connect_response=welcome)
@@ -178,7 +191,7 @@ class AgentServicer:
             if kind == "connect_request":
                 raise InvalidMessage("This stream is connected already.")
             if kind == "deploy_result":
-                await self._record(publishing.record_result, stream, messages.result(payload))
+                await self._result(stream, messages.result(payload))
             elif kind == "state_report":
                 await self._report(stream, payload)
 
@@ -188,27 +201,23 @@ class AgentServicer:
         told, at = stream.recorded
         if content == told and now - at < self._options.timings.report:
             return
-        if await self._record(publishing.record_state, stream, messages.report(payload)):
+        report = Report(stream.agent_id, stream.epoch, **messages.report(payload))
+        if await self._accepted(stream, self._reports.ask(report)):
             stream.recorded = (content, now)
 
-    async def _record(self, service: Any, stream: Stream, values: dict[str, Any]) -> bool:
+    async def _result(self, stream: Stream, values: dict[str, Any]) -> None:
+        whose = {"agent_id": stream.agent_id, "epoch": stream.epoch}
+        await self._accepted(stream, self._results.run(publishing.record_result, **whose, **values))
+
+    async def _accepted(self, stream: Stream, word: Awaitable[None]) -> bool:
         """A word about what is gone by now is dropped; it must not cost the agent its stream."""
         try:
-            await self._reports.run(service, agent_id=stream.agent_id, epoch=stream.epoch, **values)
+            await word
         except (DomainError, ObjectDoesNotExist) as error:
-            log.info("Agent %s: %s dropped: %s", stream.agent_id, service.__name__, error)
+            log.info("A word of agent %s is dropped: %s", stream.agent_id, error)
             self._hub.poke(stream.watch.cluster_id)  # the session may be over: then it is cut
             return False
         return True
-
-
-def _open(*, request: pb.ConnectRequest, nonce: str, owner: str) -> Session:
-    return clusters.open_session(
-        agent_id=authenticate(token=request.jwt, nonce=nonce),
-        version=request.version,
-        gateway_classes=list(request.gateway_classes),
-        owner=owner,
-    )
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:

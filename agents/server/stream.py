@@ -48,7 +48,8 @@ class Stream:
         self.agent_id, self.epoch, self.watch = agent_id, epoch, watch
         self.dirty = asyncio.Event()
         self.commands: dict[UUID, Command] = {}
-        self.hinted_at = 0.0
+        # The ConnectResponse is a hint as well.
+        self.hinted_at = asyncio.get_running_loop().time()
         self.recorded: tuple[bytes, float] = (b"", 0.0)  # the last state report that was stored
         self._told = told
         self._told_commands: set[UUID] = set()

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from clusters.models import Agent, live_agents
 from core import faultpoint
-from core.errors import DomainError, InvalidInput
+from core.errors import InvalidInput
 from publishing.models import (
     AgentPublish,
     Deployment,
@@ -23,8 +23,9 @@ from publishing.models import (
     ProductPublish,
 )
 from publishing.services import deployments
-from publishing.services.desired import bundle, manifest
-from publishing.services.timeline import announce, announce_cluster, tell
+from publishing.services.desired import bundle, manifest, manifest_tag, tagged_manifest
+from publishing.services.reports import StaleSession, observed, record_state
+from publishing.services.timeline import announce, tell
 from publishing.states import OPEN, OUTSTANDING, Happening, Kind, Outcome, Progress
 
 __all__ = [
@@ -32,16 +33,17 @@ __all__ = [
     "bundle",
     "dispatch",
     "manifest",
+    "manifest_tag",
     "pending_commands",
     "record_result",
     "record_state",
     "sweep",
+    "tagged_manifest",
 ]
 
 log = logging.getLogger(__name__)
 
 REPORTED = (Outcome.APPLYING, Outcome.APPLIED, Outcome.FAILED)
-NOTHING = {"revision": "", "error": "", "warning": ""}  # said of what an agent does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,7 @@ def record_result(
 def _session(agent_id: UUID, epoch: int) -> Agent:
     agent = Agent.objects.filter(pk=agent_id, session_epoch=epoch, revoked_at=None).first()
     if agent is None:
-        raise DomainError(
-            _("This session is over: another one took its place, or the agent was revoked."),
-            code="stale_epoch",
-        )
+        raise StaleSession
     return agent
 
 
@@ -201,73 +200,4 @@ def _weigh(
 def _observed(agent: Agent, publish: ProductPublish, deployment: Deployment) -> None:
     """The proof is an observation: pages need not wait for the next report to say where it is live."""
     digest = deployment.revision.digest if deployment.revision else ""
-    _upsert([AgentPublish(agent=agent, publish=publish, revision=digest)])
-
-
-def _upsert(rows: list[AgentPublish]) -> None:
-    AgentPublish.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["agent", "publish"],
-        update_fields=[*NOTHING, "observed_at"],
-    )
-
-
-# --- State -----------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def record_state(
-    *,
-    agent_id: UUID,
-    epoch: int,
-    applied_generation: int,
-    settled_generation: int,
-    access_version: int,
-    publishes: list[dict[str, Any]],
-    last_error: str,
-) -> None:
-    """What the agent's gateway serves now, complete: what it does not name, it does not serve."""
-    agent = _session(agent_id, epoch)
-    said = {
-        "applied_generation": applied_generation,
-        "settled_generation": settled_generation,
-        "access_version": access_version,
-        "last_error": last_error,
-    }
-    moved = {field: value for field, value in said.items() if getattr(agent, field) != value}
-    if moved:
-        rows = Agent.objects.filter(pk=agent_id, session_epoch=epoch, revoked_at=None)
-        if not rows.update(**moved):
-            _session(agent_id, epoch)
-    changed = _record_publishes(agent, publishes)
-    for publish in changed:
-        announce(publish)
-    if moved and not changed:
-        announce_cluster(agent.cluster)
-
-
-def _record_publishes(agent: Agent, publishes: list[dict[str, Any]]) -> list[ProductPublish]:
-    """Write the rows that differ from what is known: none, on most reports."""
-    known = {row.publish_id: row for row in AgentPublish.objects.filter(agent=agent)}
-    said = dict.fromkeys(known, NOTHING) | {row["id"]: row for row in publishes}
-    differ = {pk: row for pk, row in said.items() if _differs(known.get(pk), row)}
-    if not differ:
-        return []
-    own = ProductPublish.objects.filter(pk__in=list(differ), cluster_id=agent.cluster_id)
-    changed = list(own.select_related("cluster"))
-    now = timezone.now()
-    said_of = {
-        publish: {field: differ[publish.pk][field] for field in NOTHING} for publish in changed
-    }
-    _upsert(
-        [
-            AgentPublish(agent=agent, publish=publish, observed_at=now, **fields)
-            for publish, fields in said_of.items()
-        ]
-    )
-    return changed
-
-
-def _differs(known: AgentPublish | None, said: dict[str, Any]) -> bool:
-    return known is None or any(getattr(known, field) != said[field] for field in NOTHING)
+    observed([AgentPublish(agent=agent, publish=publish, revision=digest)])

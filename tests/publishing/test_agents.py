@@ -282,12 +282,14 @@ def test_a_withdrawal_is_named_while_it_is_open():
     assert not manifest_of(stage).withdrawals
 
 
-def test_the_manifest_takes_as_many_queries_for_many_publishes(django_assert_num_queries):
+def test_the_manifest_and_its_tag_are_one_query_each_for_many_publishes(django_assert_num_queries):
     stage = Stage()
     for _each in range(5):
         ProductPublishFactory(cluster=stage.cluster, published=True)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(1):
         agents.manifest(agent=stage.agents[0])
+    with django_assert_num_queries(1):
+        agents.manifest_tag(agent=stage.agents[0])
 
 
 def test_the_same_state_is_the_same_manifest():

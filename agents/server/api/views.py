@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import threading
 from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
@@ -33,7 +33,19 @@ class Manifest(AgentView):
     """What the agent's cluster should run now. 304 while nothing changed."""
 
     def get(self, request: Request) -> HttpResponse:
-        return _document(request, _json(publishing.manifest(agent=self.agent)))
+        tag = publishing.manifest_tag(agent=self.agent)
+        unchanged = _with_tag(HttpResponse(), tag)
+        answer = get_conditional_response(
+            _plain(request), etag=unchanged["ETag"], response=unchanged
+        )
+        if answer is not None and answer is not unchanged:
+            return answer
+        body = DOCUMENTS.get(tag)
+        if body is None:
+            tag, document = publishing.tagged_manifest(agent=self.agent)
+            body = _json(document)
+            DOCUMENTS.put(tag, body)
+        return _with_tag(HttpResponse(body, content_type="application/json"), tag)
 
 
 class Bundle(AgentView):
@@ -59,11 +71,40 @@ class Access(AgentView):
         return HttpResponse(_json(page), content_type="application/json")
 
 
-def _document(request: Request, body: bytes) -> HttpResponse:
+class Documents:
+    """The last manifests by their tags: after one wake a thousand agents ask for the same one.
+
+    A tag names a state and not a moment, so what is kept here can never be outdated.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._left = limit, limit
+        self._bodies: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def get(self, tag: str) -> bytes | None:
+        return self._bodies.get(tag)
+
+    def put(self, tag: str, body: bytes) -> None:
+        with self._lock:
+            if len(body) > self._left:
+                self._bodies, self._left = {}, self._limit
+            if len(body) <= self._left and tag not in self._bodies:
+                self._bodies[tag] = body
+                self._left -= len(body)
+
+
+DOCUMENTS = Documents(limit=8 * 1024 * 1024)
+
+
+def _plain(request: Request) -> HttpRequest:
     inner: HttpRequest = request._request
-    tag = f'"{hashlib.sha256(body).hexdigest()}"'
-    response = HttpResponse(body, content_type="application/json", headers={"ETag": tag})
-    return get_conditional_response(inner, etag=tag, response=response) or response
+    return inner
+
+
+def _with_tag(response: HttpResponse, tag: str) -> HttpResponse:
+    response["ETag"] = f'"{tag}"'
+    return response
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -132,7 +132,7 @@ def test_all_beats_are_one_statement(cluster, django_assert_num_queries):
 
     with django_assert_num_queries(1), transaction.atomic(savepoint=False):
         agents.record_heartbeats.__wrapped__(  # without its own savepoint
-            [(session.agent.pk, session.epoch, now) for session in sessions]
+            [(session.agent_id, session.epoch, now) for session in sessions]
         )
 
     assert set(Agent.objects.values_list("last_heartbeat_at", flat=True)) == {now}

@@ -178,7 +178,9 @@ class Scripted(Database):
         self.meanwhile()
         if len(self.calls) <= self.away:
             raise OperationalError("away")
-        return SimpleNamespace(standings={}, commands={}, restless=set())
+        return SimpleNamespace(
+            numbers=None, standings={}, commands={}, restless=set(), deleted=set()
+        )
 
 
 def make_hub(database: Scripted | None = None, **timings: float) -> Hub:
@@ -186,10 +188,14 @@ def make_hub(database: Scripted | None = None, **timings: float) -> Hub:
 
 
 def session_of(agent_id: Any, epoch: int, cluster_id: Any) -> Session:
-    state = SimpleNamespace(desired_generation=1, access_version=1)
-    cluster = SimpleNamespace(state=state)
-    agent: Any = SimpleNamespace(pk=agent_id, cluster_id=cluster_id, cluster=cluster)
-    return Session(epoch=epoch, rest_token="", agent=agent)
+    return Session(
+        agent_id=agent_id,
+        cluster_id=cluster_id,
+        epoch=epoch,
+        rest_token="",
+        generation=1,
+        access_version=1,
+    )
 
 
 async def test_of_two_streams_the_higher_epoch_stays_in_either_order():
@@ -218,8 +224,8 @@ async def test_leaving_takes_only_oneself_away():
 
     assert not hub.streams
     assert not hub.watches
-    closed = [kwargs for name, kwargs in database.calls if name == "close_session"]
-    assert closed == [{"agent_id": agent, "epoch": 2}]
+    closed = [kwargs for name, kwargs in database.calls if name == "close_sessions"]
+    assert closed == [{"ended": [(agent, 2)]}]
 
 
 async def test_beats_that_could_not_be_stored_are_kept_unless_newer_ones_came():
@@ -244,7 +250,7 @@ async def test_beats_that_could_not_be_stored_are_kept_unless_newer_ones_came():
 async def test_a_look_that_fails_does_not_stop_the_next():
     database = Scripted(away=1)
     hub, cluster = make_hub(database), uuid4()
-    hub.join(session_of(uuid4(), 1, cluster))
+    hub.join(session_of(uuid4(), 1, cluster), busy=True)
     await hub.settle()
     hub.poke(cluster)
     await hub.settle()
@@ -259,7 +265,7 @@ async def test_pokes_during_a_look_become_one_more_look():
 
     database = Scripted(meanwhile=poke_often)
     hub, cluster = make_hub(database), uuid4()
-    hub.join(session_of(uuid4(), 1, cluster))
+    hub.join(session_of(uuid4(), 1, cluster), busy=True)
     await hub.settle()
 
     assert [name for name, _ in database.calls] == ["look", "look"]

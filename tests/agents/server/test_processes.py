@@ -106,7 +106,7 @@ def exists(pid: int) -> bool:
 
 
 class Follower(threading.Thread):
-    """An agent that takes everything from the manifest and answers; it comes back whenever its stream ends."""
+    """An agent that takes everything from the manifest and answers; it comes back when its stream ends."""
 
     def __init__(self, processes: Processes, cluster: Cluster, name: str) -> None:
         super().__init__(daemon=True)

@@ -181,7 +181,7 @@ def test_the_token_ends_with_the_agent(get, path, change):
 
 
 def test_a_new_session_ends_the_old_token(get, session):
-    newer = open_session(session.agent)
+    newer = open_session(Agent.objects.get())
 
     assert get(MANIFEST).status_code == 401
     assert get(MANIFEST, token=newer.rest_token).status_code == 200
@@ -190,7 +190,7 @@ def test_a_new_session_ends_the_old_token(get, session):
 def test_a_revocation_ends_it_at_once(get, session, cluster):
     actor = UserFactory(member_of=cluster.organization, role=Role.ADMIN)
 
-    agents.revoke_agent(actor=actor, agent_id=session.agent.pk)
+    agents.revoke_agent(actor=actor, agent_id=session.agent_id)
 
     assert get(MANIFEST).status_code == 401
 
