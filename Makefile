@@ -17,7 +17,7 @@ LOCKS   := dev demo server agent node
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup assets demo demo-reset test smoke bench bench-publish check fmt-check lint types imports \
+.PHONY: help setup assets demo demo-reset test smoke faults bench bench-publish check fmt-check lint types imports \
         migrations-check deploy-check fmt proto lock clean
 
 help: ## List the targets
@@ -34,8 +34,11 @@ demo-reset: $(STAMPS)/demo ## Wipe the demo's data
 test: setup ## Run the tests against real PostgreSQL, Valkey and Envoy; ARGS="-k name" narrows
 	@$(PY) -m pytest $(ARGS)
 
-smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless, on free ports, and print one JSON line
+smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless, then break things; SMOKE_FAULTS=0 leaves that out
 	@$(PY) -m deploy.local.smoke
+
+faults: $(STAMPS)/demo $(STAMPS)/assets ## Random work and random faults by seed, then a check of everything; SEEDS=50 FIRST=1
+	@$(PY) -m deploy.local.faults --seeds $(or $(SEEDS),3) --first $(or $(FIRST),1)
 
 bench: $(STAMPS)/demo ## Measure everything (half an hour); ARGS="--quick", ARGS="publish revoke" for less
 	@$(PY) -m benchmarks $(ARGS)

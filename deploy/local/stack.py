@@ -81,6 +81,7 @@ class Stack:
         self.postgres = Postgres(self.home / "postgres", durable=durable)
         self.valkey = Valkey(self.home / "valkey")
         self.logs = self.home / "log"
+        self.agent_environment: dict[str, dict[str, str]] = {}  # by agent: what it gets besides
 
     @property
     def url(self) -> str:
@@ -150,8 +151,12 @@ class Stack:
         return self._spawn(name, self._agent("run", name), cwd=self.home)
 
     def join(self, token: str, name: str = "agent-1", bind: str = "127.0.0.1") -> str:
-        where = ["--server", f"127.0.0.1:{self.ports.agentd}", "--token", token, "--bind", bind]
+        where = ["--server", self.agents_server(name), "--token", token, "--bind", bind]
         return self._run([*self._agent("join", name), *where, "--name", name], cwd=self.home)
+
+    def agents_server(self, name: str) -> str:
+        """Where that agent finds agentd."""
+        return f"127.0.0.1:{self.ports.agentd}"
 
     def child(self, name: str) -> Child:
         """The process of that name, for whoever means to disturb it."""
@@ -227,9 +232,8 @@ class Stack:
         ready: Callable[[], bool] | None = None,
         cwd: Path = paths.ROOT,
     ) -> Child:
-        child = Child(
-            name, argv, self.logs / f"{name}.log", env=self._child_env(), cwd=cwd, ready=ready
-        )
+        env = {**self._child_env(), **self.agent_environment.get(name, {})}
+        child = Child(name, argv, self.logs / f"{name}.log", env=env, cwd=cwd, ready=ready)
         self._step(name, lambda: self.group.start(child))
         return child
 

@@ -30,6 +30,9 @@ class Portal:
     def put(self, path: str, **body: Any) -> Any:
         return self._data(self._http.put(path, json=body))
 
+    def patch(self, path: str, **body: Any) -> Any:
+        return self._data(self._http.patch(path, json=body))
+
     def status(self, path: str) -> int:
         """Only the code of a GET; 0 when nobody answered."""
         try:

@@ -1,0 +1,107 @@
+"""Exit 0 only if no seed violates an invariant; the last line is one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from deploy.local import processes
+from deploy.local.faults.checker import Checker
+from deploy.local.faults.driver import Driver
+from deploy.local.faults.history import History
+from deploy.local.faults.nemesis import Nemesis
+from deploy.local.faults.watch import Watch
+from deploy.local.faults.world import FaultStack, World
+
+DRIVERS = 2
+TORMENT_SECONDS = 12.0
+
+
+def main() -> int:
+    processes.exit_on_signals()
+    arguments = parser().parse_args()
+    home = Path(tempfile.mkdtemp(prefix="imp-faults-"))
+    home.chmod(0o711)  # PostgreSQL's user has to pass through
+    began, results = time.monotonic(), []
+    with FaultStack(home / "stack", say=lambda words: print(words, file=sys.stderr)) as stack:
+        stack.start()
+        world = World(stack)
+        world.build()
+        print(f"built in {time.monotonic() - began:.0f} s", flush=True)
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
+            results.append(run(world, seed, arguments.seconds))
+            if results[-1]["violations"]:
+                break  # what it broke would be held against the next seed
+    return report(results, time.monotonic() - began, home)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    made.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
+    made.add_argument("--first", type=int, default=1, help="the first one (default: %(default)s)")
+    made.add_argument("--seconds", type=float, default=TORMENT_SECONDS, help="of faults, each seed")
+    return made
+
+
+def run(world: World, seed: int, seconds: float) -> dict[str, object]:
+    """One seed: people and faults at once, then healing, then the check."""
+    history, rng = History(), random.Random(seed)
+    drivers = [
+        Driver(world, history, random.Random(rng.random()), f"person-{number}")
+        for number in range(1, DRIVERS + 1)
+    ]
+    nemesis = Nemesis(world, history, random.Random(rng.random()))
+    watch, checker = Watch(world, history), Checker(world, history)
+    for thread in (watch, *drivers):
+        thread.start()
+    faults = nemesis.torment(seconds)
+    for driver in drivers:
+        driver.end()
+    history.note("checker", "all is healed, nobody acts")
+    took = checker.converge()
+    watch.end()
+    checker.verify()
+    outcome = {
+        "seed": seed,
+        "deeds": sum(driver.done for driver in drivers),
+        "faults": faults,
+        "calls": watch.calls,
+        "converged_s": round(took, 1),
+        "violations": history.violations,
+    }
+    if history.violations:
+        print("\n".join([f"\nseed {seed} violates:", *history.violations, "", *history.lines]))
+    print(json.dumps(outcome), flush=True)
+    return outcome
+
+
+def report(results: list[dict[str, object]], seconds: float, home: Path) -> int:
+    violated = [result["seed"] for result in results if result["violations"]]
+    if violated:
+        seed = violated[0]
+        print(f"Logs and disks: {home}. Again: make faults SEEDS=1 FIRST={seed}")
+    else:
+        shutil.rmtree(home, ignore_errors=True)
+    converged = sorted(float(str(result["converged_s"])) for result in results) or [0.0]
+    summary = {
+        "ok": not violated,
+        "seeds": len(results),
+        "violated": violated,
+        "deeds": sum(int(str(result["deeds"])) for result in results),
+        "faults": sum(int(str(result["faults"])) for result in results),
+        "calls": sum(int(str(result["calls"])) for result in results),
+        "converged_s": {"median": converged[len(converged) // 2], "longest": converged[-1]},
+        "seconds": round(seconds),
+    }
+    print(json.dumps(summary))
+    return 1 if violated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
