@@ -74,7 +74,8 @@ class ClusterQuerySet(TenantQuerySet):
         Subqueries and no joins: the order stays, and other annotations may be added freely.
         """
         now = now or timezone.now()
-        joined = Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)
+        ever = Agent.objects.filter(cluster=OuterRef("pk"))
+        joined = ever.filter(revoked_at=None)
         live = joined.filter(live_agents(now=now))
         lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
         return self.with_bare_status(now).annotate(
@@ -84,7 +85,7 @@ class ClusterQuerySet(TenantQuerySet):
             status_since=Case(
                 When(status=Status.MAINTENANCE, then=F("maintenance_since")),
                 When(status=Status.ACTIVE, then=_of_each(live, Min("connected_at"))),
-                When(status=Status.INACTIVE, then=_of_each(joined, lost)),
+                When(status=Status.INACTIVE, then=_of_each(ever, lost)),
                 default=F("created_at"),
             ),
         )
@@ -93,8 +94,9 @@ class ClusterQuerySet(TenantQuerySet):
         """Annotate the status alone, without joins, for counting."""
         now = now or timezone.now()
         mine = Agent.objects.filter(cluster=OuterRef("pk"))
-        # Joined is not enough to be missed: until its first heartbeat nothing was ever lost.
-        heard = mine.filter(revoked_at=None, last_heartbeat_at__isnull=False)
+        # Joined is not enough to be missed: until its first heartbeat nothing was ever lost. A revoked
+        # agent is missed, too: its gateway serves on, and nobody changes it any more.
+        heard = mine.filter(last_heartbeat_at__isnull=False)
         return self.annotate(
             status=Case(
                 When(in_maintenance(now), then=Value(Status.MAINTENANCE)),

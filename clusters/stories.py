@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditEvent, Membership
 from clusters.models import Agent, Cluster, ClusterQuerySet, RegistrationToken, Status
 
-SHOWN = 50  # agents; the API has them all
+SHOWN = 50  # agents and tokens; the API has them all
 PUBLISHES = 25
 RECENT = 8
 # A finished join stays on the page for a while, so that whoever pasted the command sees the end of it.
@@ -97,9 +97,11 @@ def activity(cluster: Cluster) -> list[Any]:
     return list(ordered.order_by("-created_at", "-number")[:RECENT])
 
 
-def events(cluster: Any, agents: list[Agent], tokens: list[RegistrationToken]) -> list[AuditEvent]:
-    """The audit trail of the cluster, and of its agents and tokens that the page shows."""
-    about = [str(row.pk) for row in (cluster, *agents, *tokens)]
+def events(cluster: Any) -> list[AuditEvent]:
+    """The audit trail of the cluster and of its newest agents and tokens, revoked ones too."""
+    about = [str(cluster.pk)]
+    for rows in (cluster.agents, cluster.registration_tokens):
+        about += map(str, rows.order_by("-created_at").values_list("pk", flat=True)[:SHOWN])
     mine = AuditEvent.objects.filter(organization_id=cluster.organization_id, object_id__in=about)
     return list(mine[:RECENT])
 

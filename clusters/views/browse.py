@@ -76,7 +76,7 @@ def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
         "join": stories.join(cluster, tokens),
         "publishes": stories.publishes(cluster, request.user),
         "activity": stories.activity(cluster),
-        "events": stories.events(cluster, agents, tokens),
+        "events": stories.events(cluster),
         "token_form": TokenForm(),
     } | more
 

@@ -376,7 +376,7 @@ def test_revoke_an_agent(as_admin, cluster, method):
 
     assert revoked["status"] == "revoked"
     assert data(as_admin.get(url))["revoked_at"]
-    assert data(as_admin.get(f"{CLUSTERS}/{cluster.pk}"))["status"] == "pending"
+    assert data(as_admin.get(f"{CLUSTERS}/{cluster.pk}"))["status"] == "inactive"
 
 
 # --- what providers see ------------------------------------------------------------

@@ -30,7 +30,8 @@ AGENTS = [
     ("disconnected, within the grace", 25, 18, False, "active"),
     ("disconnected, beyond the grace", 25, 21, False, "inactive"),
     ("within the grace, but silent before it", 91, 10, False, "inactive"),
-    ("revoked while it beats", 5, None, True, "pending"),
+    ("revoked while it beats", 5, None, True, "inactive"),
+    ("revoked before it ever beat", None, None, True, "pending"),
 ]
 
 

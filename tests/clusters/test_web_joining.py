@@ -111,6 +111,7 @@ def test_revoke_an_agent_after_asking(as_, admin, cluster):
     assert answer.headers["HX-Redirect"] == f"{LIST}/{cluster.pk}"
     agent.refresh_from_db()
     assert agent.revoked_at
+    assert "Agent revoked" in text(client.get(f"{LIST}/{cluster.pk}"))
 
 
 def test_joining_and_revoking_is_for_admins_of_this_operator(
