@@ -6,6 +6,7 @@ write, and nothing without signing in.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -178,3 +179,30 @@ async def test_sockets_open_for_those_who_see_the_page():
         assert await socket(path, AnonymousUser(), world) == (False, 4404), route
         if target.ids:
             assert await socket(path, stranger, world) == (False, 4404), route
+
+
+NO_OBJECTS = (b"", b"null", b"[]", b'"x"', b"5", b'{"a":', b'{"a":NaN}', b"\xff")
+ODD_VALUES = (None, True, -1, 10**30, 1.5, "", "\x00", "\u202e", "x" * 100_000, [], [[]], {}, [{}])
+
+
+def odd_bodies(body: dict) -> Iterator[bytes]:
+    yield from NO_OBJECTS
+    for field in body:
+        for value in ODD_VALUES:
+            yield json.dumps(body | {field: value}).encode()
+
+
+@pytest.mark.parametrize("kind", ["operator", "provider", "consumer"])
+def test_no_body_crashes_an_endpoint(world, kind):
+    """JSON with wrong types, or none: an answer that blames the caller, or one that is fine."""
+    client, wrong = as_user(world.somebody(kind, Role.ADMIN)), {}
+    for route, target in API.items():
+        if target.owner != kind:
+            continue
+        path = address(PREFIX + route, target, world)
+        for method in set(methods(PREFIX + route)) & {"post", "put"}:
+            for raw in odd_bodies(dict(target.body(world))):
+                answer = getattr(client, method)(path, data=raw, content_type="application/json")
+                if answer.status_code >= 500 or "success" not in answer.json():
+                    wrong[f"{method.upper()} {route}", raw[:80]] = answer.status_code
+    assert wrong == {}
