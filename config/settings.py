@@ -130,7 +130,11 @@ REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0" if DEBUG else None)
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "imp"},
+        "CONFIG": {
+            # One that hangs must not be waited for: everything it carries also comes another way.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 3, "socket_connect_timeout": 3}],
+            "prefix": "imp",
+        },
     }
 }
 # In the process, not in Redis: losing Redis must never stop a login.
@@ -287,15 +291,17 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Straight from the source, without collectstatic and hashed names: development, and the demo.
+STATIC_FROM_SOURCE = env.boolean("STATIC_FROM_SOURCE", default=DEBUG)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
+        if STATIC_FROM_SOURCE
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_USE_FINDERS = STATIC_FROM_SOURCE
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # --- Logs ---------------------------------------------------------------------------------------
@@ -315,6 +321,8 @@ LOGGING = {
     "loggers": {
         # Their defaults add a second handler of another shape.
         "django": {"handlers": [], "propagate": True},
+        # A 4xx is in the request's own line already, and here it would lack the request's id.
+        "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},

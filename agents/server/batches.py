@@ -13,6 +13,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Waiting = tuple[Item, "asyncio.Future[Answer]"]
 LIMIT = 500
+LONGEST_PAUSE = 0.5
 AWAY = (OperationalError, InterfaceError)
 
 
@@ -49,9 +50,13 @@ class Batches(Generic[Item, Answer]):
 
     async def _run(self) -> None:
         try:
+            clock, took = asyncio.get_running_loop().time, 0.0
             while self._waiting:
-                await asyncio.sleep(self._gather)
+                # The database is left alone for as long as it was busy: the next batch grows meanwhile.
+                await asyncio.sleep(max(self._gather, took))
+                began = clock()
                 await self._serve(self._take())
+                took = min(clock() - began, LONGEST_PAUSE)
         finally:
             self._task = None
 

@@ -10,10 +10,8 @@ from django.db import connection
 
 from clusters.models import ClusterState
 from core import faultpoint
-from publishing.models import DeploymentVerdict
 from publishing.services import agents as publishing
 from publishing.services.agents import Command
-from publishing.states import OPEN, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,9 @@ def survey(*, epochs: Mapping[UUID, int], cluster_ids: Collection[UUID]) -> Surv
     publishing.sweep(cluster_ids=cluster_ids)
     found, deleted = standings(epochs)
     restless = {standing.cluster_id for standing in found.values() if standing.behind}
-    unanswered = DeploymentVerdict.objects.filter(
-        outcome=Outcome.PENDING,
-        deployment__status__in=OPEN,
-        deployment__publish__cluster__in=cluster_ids,
-    ).values_list("agent", "deployment__publish__cluster")
-    restless |= {cluster_id for agent_id, cluster_id in unanswered if agent_id in epochs}
+    waiting = publishing.unanswered().filter(deployment__publish__cluster__in=cluster_ids)
+    rows = waiting.values_list("agent", "deployment__publish__cluster")
+    restless |= {cluster_id for agent_id, cluster_id in rows if agent_id in epochs}
     return Survey(found, deleted, restless)
 
 

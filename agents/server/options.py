@@ -40,7 +40,7 @@ class Timings:
     hello: float = 10.0  # until the first message
     write: float = 10.0  # until a message left for the agent
     heartbeat: float = 30.0  # between an agent's beats
-    gather: float = 0.005  # until what came together goes to the database together
+    gather: float = 0.01  # until what came together goes to the database together
     depart: float = 0.1  # the same for streams that ended
     flush: float = 15.0  # between two writes of all beats
     sweep: float = 5.0
@@ -49,6 +49,7 @@ class Timings:
     report: float = 600.0  # until an unchanged state report is stored again
     drain: float = 10.0
     wake_retry: float = 15.0  # the longest pause between two tries to reach Redis
+    echo: float = 10.0  # between two proofs that wakes would arrive
 
 
 @dataclass(frozen=True, slots=True)

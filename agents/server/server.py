@@ -46,12 +46,14 @@ class AgentServer:
         self.port = self._bind(server)
         await server.start()
         self._server = server
+        timings = self._options.timings
+        wakes = wake.listen_forever(
+            self.hub.wake, longest_pause=timings.wake_retry, echo=timings.echo
+        )
         self._rounds = [
             asyncio.create_task(self.hub.sweep_forever()),
             asyncio.create_task(self.hub.flush_forever()),
-            asyncio.create_task(
-                wake.listen_forever(self.hub.wake, longest_pause=self._options.timings.wake_retry)
-            ),
+            asyncio.create_task(wakes),
         ]
         how = "TLS" if self._options.secure else "plaintext on loopback"
         log.info("agentd listens on %s (%s).", self._options.listen, how)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -39,10 +40,12 @@ __all__ = [
     "record_state",
     "sweep",
     "tagged_manifest",
+    "unanswered",
 ]
 
 log = logging.getLogger(__name__)
 
+QUIET = timedelta(seconds=20)
 REPORTED = (Outcome.APPLYING, Outcome.APPLIED, Outcome.FAILED)
 
 
@@ -69,11 +72,19 @@ def sweep(*, cluster_ids: Iterable[UUID]) -> None:
         _advance(publish_id)
 
 
+def unanswered() -> QuerySet[DeploymentVerdict]:
+    """Of open deployments: those that were not begun, or begun and not ended for so long that the last
+    word may have been lost."""
+    quiet = timezone.now() - QUIET
+    return DeploymentVerdict.objects.filter(
+        Q(outcome=Outcome.PENDING) | Q(outcome=Outcome.APPLYING, updated_at__lt=quiet),
+        deployment__status__in=OPEN,
+    )
+
+
 def pending_commands(*, agent_ids: Iterable[UUID]) -> dict[UUID, list[Command]]:
-    """By agent: the deployments it was asked for and has not answered at all."""
-    rows = DeploymentVerdict.objects.filter(
-        agent__in=list(agent_ids), outcome=Outcome.PENDING, deployment__status__in=OPEN
-    ).order_by("deployment__generation")
+    """By agent: the deployments that wait for its word."""
+    rows = unanswered().filter(agent__in=list(agent_ids)).order_by("deployment__generation")
     found: dict[UUID, list[Command]] = {}
     for agent_id, deployment_id, publish_id, generation in rows.values_list(
         "agent_id", "deployment_id", "deployment__publish_id", "deployment__generation"

@@ -1,13 +1,20 @@
-"""Redis goes and comes; an agent stops reading."""
+"""Redis goes, hangs and comes back; an agent stops reading."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from channels.layers import channel_layers
 
+from agents.server import wake
 from agents.wire import agent_pb2 as pb
 from clusters.services import agents
 from core import notify
@@ -34,12 +41,9 @@ def own_valkey(tmp_path_factory, settings):
     for folder in (home, *list(home.parents)[:2]):
         folder.chmod(0o755)
     server = Valkey(home / "v")
-    settings.CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [{"address": server.url}], "prefix": "imp"},
-        }
-    }
+    layers = deepcopy(settings.CHANNEL_LAYERS)
+    layers["default"]["CONFIG"]["hosts"][0]["address"] = server.url
+    settings.CHANNEL_LAYERS, settings.REDIS_URL = layers, server.url
     channel_layers.backends.clear()
     yield server
     server.stop()
@@ -77,6 +81,61 @@ def test_wakes_arrive_again_after_redis_was_away(own_valkey, start_agentd, caplo
         eventually(lambda: "Listening for wakes" in caplog.text)
         own_valkey.stop()
         own_valkey.start()
+        move(cluster, access_version=5)
+
+        def woken() -> bool:
+            notify.wake(cluster.pk)
+            return not wire.nothing(0.3)
+
+        assert eventually(woken)
+
+
+@contextmanager
+def hanging(server: Valkey) -> Iterator[None]:
+    """It takes connections and bytes, and answers nothing."""
+    pid = server.child.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_redis_that_hangs_delays_and_blocks_nobody(own_valkey, start_agentd, client, caplog):
+    cluster = make_cluster()
+    own_valkey.start()
+    agentd = start_agentd()
+    with dial(agentd) as channel:
+        remote = make_remote(channel, cluster)
+        wire, _ = remote.connect()
+        eventually(lambda: "Listening for wakes" in caplog.text)
+        with hanging(own_valkey):
+            began = time.monotonic()
+            deployment = make_deployment(cluster)
+            for _ in range(20):
+                notify.wake(cluster.pk)  # nobody who publishes waits for Redis
+            assert time.monotonic() - began < 1
+            assert wire.expect("deploy_command", within=5).deployment_id == str(deployment.pk)
+            wire.send(deploy_result=result_of(deployment, pb.OUTCOME_APPLIED))
+            eventually(lambda: DeploymentVerdict.objects.filter(outcome="applied").exists())
+            began = time.monotonic()
+            answer = client.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.json()["checks"]["redis"] == "failed: TimeoutError"
+            began = time.monotonic()
+            agentd.stop()
+            assert time.monotonic() - began < 10
+
+
+def test_wakes_arrive_again_after_redis_hung(own_valkey, start_agentd, monkeypatch, caplog):
+    cluster = make_cluster()
+    own_valkey.start()
+    monkeypatch.setattr(wake, "ANSWER_SECONDS", 0.5)
+    with dial(start_agentd(timings=replace(LAZY, echo=0.5))) as channel:
+        wire, _ = make_remote(channel, cluster).connect()
+        eventually(lambda: "Listening for wakes" in caplog.text)
+        with hanging(own_valkey):
+            eventually(lambda: "No wakes from Redis" in caplog.text)
         move(cluster, access_version=5)
 
         def woken() -> bool:

@@ -20,6 +20,8 @@ from agents.server.server import GRACE_SECONDS, AgentServer
 
 class Command(BaseCommand):
     help = "Run the gRPC server that agents connect to."
+    # They load every view of the portal: a third of the time until agents can come back after a crash.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--listen", help="host:port; by default AGENTD_LISTEN")
