@@ -18,7 +18,7 @@ LOCKS   := dev demo server agent node
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup assets demo demo-reset test smoke faults bench bench-publish check fmt-check lint types imports \
-        migrations-check deploy-check fmt proto lock clean
+        migrations-check deploy-check fmt proto messages lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ proto: setup ## Generate agents/wire from protos/
 
 assets: $(STAMPS)/demo $(STAMPS)/node ## Fetch the front-end packages and rebuild static/vendor
 	@$(PY) -m deploy.local.assets && touch $(STAMPS)/assets
+
+messages: setup ## Bring locale/ in step with the source and compile it
+	@$(LOCAL) manage.py messages && $(LOCAL) manage.py compilepo
 
 lock: $(PY) ## Write the lock files anew from the .in files and package.json; UPGRADE=1 takes newer versions
 	@test -x $(VENV)/.uv/bin/uv || { $(PY) -m venv $(VENV)/.uv && $(VENV)/.uv/bin/pip install -q uv; }

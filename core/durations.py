@@ -9,12 +9,16 @@ FORMS = {
     "en": {"since": "for {}", "ago": "{} ago", "left": "{}"},
     "ko": {"since": "{}째", "ago": "{} 전", "left": "{}"},
 }
+NOW = {"en": "just now", "ko": "방금"}
 
 
 def words(span: timedelta, form: str, language: str) -> str:
     """`form` is since, ago or left; the sign of `span` does not matter."""
     language = "ko" if language.startswith("ko") else "en"
-    return FORMS[language][form].format(_span(abs(int(span.total_seconds())), UNITS[language]))
+    seconds = abs(int(span.total_seconds()))
+    if form == "ago" and not seconds:
+        return NOW[language]
+    return FORMS[language][form].format(_span(seconds, UNITS[language]))
 
 
 def _span(seconds: int, units: tuple[str, str, str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidTransition
@@ -95,9 +96,15 @@ class Happening(TextChoices):
 
 def check_publish_move(source: str, target: Status) -> None:
     if target not in PUBLISH_MOVES[Status(source)]:
-        raise InvalidTransition(f"A publish cannot move from {source} to {target}.")
+        raise InvalidTransition(
+            gettext("A publish cannot move from %(source)s to %(target)s.")
+            % {"source": source, "target": target}
+        )
 
 
 def check_deployment_move(source: str, target: Progress) -> None:
     if target not in DEPLOYMENT_MOVES[Progress(source)]:
-        raise InvalidTransition(f"A deployment cannot move from {source} to {target}.")
+        raise InvalidTransition(
+            gettext("A deployment cannot move from %(source)s to %(target)s.")
+            % {"source": source, "target": target}
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidTransition
@@ -31,4 +32,7 @@ KNOWN = (Status.ACTIVE, Status.SUSPENDED)
 
 def check_move(source: str, target: Status) -> None:
     if target not in TRANSITIONS[Status(source)]:
-        raise InvalidTransition(f"A subscription cannot move from {source} to {target}.")
+        raise InvalidTransition(
+            gettext("A subscription cannot move from %(source)s to %(target)s.")
+            % {"source": source, "target": target}
+        )

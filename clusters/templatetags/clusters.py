@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,18 @@ PUBLISH = {
     "SUPERSEDED": ("", "replace", gettext_lazy("Superseded")),
     "CANCELLED": ("", "ban", gettext_lazy("Cancelled")),
 }
+# Why a deployment waits or ended, as that context stores it: in English, for whoever reads it.
+REASONS = [
+    (re.compile(r"no agent is connected"), gettext_lazy("No agent is connected.")),
+    (
+        re.compile(r"#(?P<number>\d+) took its place"),
+        gettext_lazy("Deployment #%(number)s took its place."),
+    ),
+    (
+        re.compile(r"waiting for (?P<names>.+), which may still serve it and is not connected"),
+        gettext_lazy("Waiting for %(names)s: not connected, and may still serve it."),
+    ),
+]
 EVENT = {
     "cluster.create": ("", "plus", gettext_lazy("Cluster registered")),
     "cluster.update": ("", "pencil", gettext_lazy("Settings changed")),
@@ -78,6 +91,15 @@ def agent_badge(agent: Agent) -> Badge:
 @register.filter
 def publish_state(status: str) -> Badge:
     return Badge(*PUBLISH.get(status, ("", "point", status)))
+
+
+@register.filter
+def reason(detail: str) -> str:
+    """In the reader's language where it is ours; a gateway's own words stay as they are."""
+    for pattern, words in REASONS:
+        if found := pattern.fullmatch(detail):
+            return str(words) % found.groupdict()
+    return detail
 
 
 @register.filter

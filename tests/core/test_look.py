@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from core import durations
 
 SPANS = [
-    (0, "0 s", "0초"),
+    (1, "1 s", "1초"),
     (59.9, "59 s", "59초"),
     (60, "1 min", "1분"),
     (3599, "59 min", "59분"),
@@ -35,6 +35,12 @@ def test_words_for_spans(seconds, english, korean):
     assert durations.words(-span, "since", "en-us") == f"for {english}"
     assert durations.words(-span, "ago", "ko") == f"{korean} 전"
     assert durations.words(-span, "since", "ko") == f"{korean}째"
+
+
+def test_nothing_was_zero_seconds_ago():
+    assert durations.words(timedelta(0), "ago", "en") == "just now"
+    assert durations.words(timedelta(0), "ago", "ko") == "방금"
+    assert durations.words(timedelta(0), "since", "en") == "for 0 s"
 
 
 def test_relative_times_carry_the_exact_one():

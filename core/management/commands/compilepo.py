@@ -1,6 +1,6 @@
 """Compiles locale/*/LC_MESSAGES/django.po without GNU gettext. The results are committed.
 
-New strings get into the .po files with Django's own `makemessages`, which does need GNU gettext.
+New strings get into the .po files with `manage.py messages`; `make messages` does both.
 """
 
 from __future__ import annotations

@@ -1,0 +1,26 @@
+"""`python -m tests.e2e`: commit the scene, in a process of its own, and print its ids and sessions."""
+
+import json
+
+import django
+
+
+def main() -> None:
+    django.setup()
+    from django.test import Client
+
+    from tests.e2e.scene import Scene
+
+    scene = Scene()
+    sessions = {}
+    for name, person in scene.people.items():
+        client = Client()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        sessions[name] = client.cookies["sessionid"].value
+    rows = scene.clusters | scene.publishes
+    print(
+        json.dumps({"ids": {name: str(row.pk) for name, row in rows.items()}, "sessions": sessions})
+    )
+
+
+main()
