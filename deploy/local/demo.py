@@ -13,6 +13,8 @@ from deploy.local.processes import ChildFailed
 from deploy.local.stack import Ports, Stack, responds, wait_for
 
 LIVE_SECONDS = 30
+# As in production: who goes astray meets the product's own pages, not Django's for developers.
+WEB = {"DEBUG": "false", "HTTPS": "false", "STATIC_FROM_SOURCE": "true"}
 
 
 def main() -> int:
@@ -23,6 +25,7 @@ def main() -> int:
         stack = Stack(home, Ports.from_env(), say=partial(print, flush=True))
         if sys.argv[1:] == ["reset"]:
             return reset(stack)
+        stack.extra_environment["web"] = WEB
         return run(stack)
     except (PortError, ChildFailed, OSError) as error:
         print(f"\n{error}", file=sys.stderr)

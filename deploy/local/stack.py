@@ -25,6 +25,7 @@ from deploy.local.valkey import Valkey
 
 STOP_ENVOY_SECONDS = 5
 SEED_MARK = "{"
+ASGI = "config.asgi:application"
 Result = TypeVar("Result")
 
 
@@ -81,7 +82,7 @@ class Stack:
         self.postgres = Postgres(self.home / "postgres", durable=durable)
         self.valkey = Valkey(self.home / "valkey")
         self.logs = self.home / "log"
-        self.agent_environment: dict[str, dict[str, str]] = {}  # by agent: what it gets besides
+        self.extra_environment: dict[str, dict[str, str]] = {}  # by child: what it gets besides
 
     @property
     def url(self) -> str:
@@ -117,7 +118,8 @@ class Stack:
         web, agentd = self.ports.web, self.ports.agentd
         self._spawn(
             "web",
-            [_program("daphne"), "-b", "127.0.0.1", "-p", str(web), "config.asgi:application"],
+            # -v 0: the portal logs its requests itself, as JSON.
+            [_program("daphne"), "-v", "0", "-b", "127.0.0.1", "-p", str(web), ASGI],
             ready=lambda: responds(f"{self.url}/healthz"),
         )
         self._spawn("agentd", _manage("runagentd"), ready=lambda: ports.answers(agentd))
@@ -232,7 +234,7 @@ class Stack:
         ready: Callable[[], bool] | None = None,
         cwd: Path = paths.ROOT,
     ) -> Child:
-        env = {**self._child_env(), **self.agent_environment.get(name, {})}
+        env = {**self._child_env(), **self.extra_environment.get(name, {})}
         child = Child(name, argv, self.logs / f"{name}.log", env=env, cwd=cwd, ready=ready)
         self._step(name, lambda: self.group.start(child))
         return child
