@@ -163,7 +163,7 @@ class Lifeline:
         except OSError:
             log.warning("The parent is gone.")
 
-    def watch(self, on_end: Callable[[], None], *, grace: float) -> None:
+    def watch(self, on_end: Callable[[], object], *, grace: float) -> None:
         """Call `on_end` when the parent is gone; whatever happens then, no orphan is left after `grace`."""
 
         def wait() -> None:

@@ -143,7 +143,7 @@ def _serve(reports: dict[Agent, Report]) -> list[ProductPublish]:
 def _known(agents: Iterable[Agent]) -> dict[Pair, Said]:
     rows = AgentPublish.objects.filter(agent__in=list(agents))
     columns = rows.values_list("agent_id", "publish_id", "revision", "error", "warning")
-    return {(agent, publish): tuple(words) for agent, publish, *words in columns}
+    return {(agent, publish): (words[0], words[1], words[2]) for agent, publish, *words in columns}
 
 
 def observed(rows: list[AgentPublish]) -> None:
