@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import figures, machine
 from deploy.local import paths, processes
 
+STOP_SECONDS = 60
 NAMES = ("publish", "revoke", "route", "crowd", "throughput", "agents")
 
 
@@ -42,13 +43,24 @@ def _all(names: list[str], options: argparse.Namespace) -> int:
         more += ["--only", options.only] if options.only else []
         # The settings are read once in a process, and each benchmark has a database of its own.
         command = [sys.executable, "-m", "benchmarks", "--here", name, *more]
-        if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
+        if _run(command):
             failed.append(name)
     done = [_read(name, options.quick) for name in names if name not in failed]
     print(f"\n{figures.table(done)}")
     if failed:
         print(f"\nNot finished: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _run(command: list[str]) -> int:
+    """Its exit code. Whatever ends us ends it too, and it takes its stack down first."""
+    child = subprocess.Popen(command, cwd=paths.ROOT)
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(STOP_SECONDS)
 
 
 def _measure(name: str, *, quick: bool, only: str) -> int:

@@ -134,6 +134,7 @@ def _wake_all(result: Result, fleets: Fleets, case: Case, cluster_ids: list[UUID
         missed += case.agents - len(found)
     result.add_times(f"{case.name}: wake of all", delays, p99=1000)
     result.raw[f"{case.name}: hints not seen in 15 s"] = missed
+    result.raw[f"{case.name}: connected after the wakes"] = fleets.up()
     # Every sample of ten thousand agents is too much to keep.
     result.raw[f"{case.name}: wake of all, n={len(delays)}"] = result.raw.pop(
         f"{case.name}: wake of all"
