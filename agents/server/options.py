@@ -37,7 +37,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 class Timings:
     """Seconds. Tests shorten them."""
 
-    hello: float = 10.0  # until the first message
+    hello: float = 30.0  # until the first message; a machine full of agents is slow on both ends
     write: float = 10.0  # until a message left for the agent
     heartbeat: float = 30.0  # between an agent's beats
     gather: float = 0.01  # until what came together goes to the database together

@@ -23,7 +23,7 @@ from agents.server.errors import InvalidMessage, Refused, refusal
 from agents.server.hub import Hub
 from agents.server.limits import RateLimit
 from agents.server.options import Options
-from agents.server.stream import Context, Stream, keep
+from agents.server.stream import Context, Stream, keep, running
 from agents.wire import agent_pb2 as pb
 from clusters.services import agents as clusters
 from clusters.services.agents import Session
@@ -153,17 +153,18 @@ class AgentServicer:
         log.info("Agent %s connected, epoch %d.", stream.agent_id, stream.epoch)
 
     async def _converse(self, stream: Stream, context: Context) -> None:
-        """One reader, one writer; the stream is over when either ends."""
-        tasks = {
-            asyncio.create_task(self._read(stream, context)),
-            asyncio.create_task(self._write(stream, context)),
-        }
+        """One reader, one writer; the stream is over when either ends.
+
+        The other is not cancelled: its read or write ends together with the call (see `keep`).
+        """
+        tasks = [
+            running(self._read(stream, context)),
+            running(self._write(stream, context)),
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            stream.close()
         for task in done:
             task.result()
 
@@ -171,6 +172,8 @@ class AgentServicer:
         while not stream.ending or stream.dirty.is_set():
             await stream.dirty.wait()
             stream.dirty.clear()  # before reading the state: what changes from here on sets it again
+            if stream.closed:
+                return
             for message in stream.outbox():
                 await self._send(context, message)
 
@@ -183,7 +186,7 @@ class AgentServicer:
             ) from None
 
     async def _read(self, stream: Stream, context: Context) -> None:
-        while (raw := await keep(context.read())) is not grpc.aio.EOF:
+        while (raw := await context.read()) is not grpc.aio.EOF and not stream.closed:
             kind, payload = messages.agent_message(raw)
             self._hub.beat(stream)
             if kind == "goodbye":
@@ -206,7 +209,7 @@ class AgentServicer:
             stream.recorded = (content, now)
 
     async def _result(self, stream: Stream, values: dict[str, Any]) -> None:
-        whose = {"agent_id": stream.agent_id, "epoch": stream.epoch}
+        whose: dict[str, Any] = {"agent_id": stream.agent_id, "epoch": stream.epoch}
         await self._accepted(stream, self._results.run(publishing.record_result, **whose, **values))
 
     async def _accepted(self, stream: Stream, word: Awaitable[None]) -> bool:

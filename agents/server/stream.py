@@ -19,9 +19,19 @@ Context = grpc.aio.ServicerContext
 
 def keep(operation: Coroutine[Any, Any, Result]) -> asyncio.Future[Result]:
     """Let a read or write end though its awaiter is cancelled: else core leaks it (grpc#43360)."""
-    task = asyncio.ensure_future(operation)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return asyncio.shield(task)
+    return asyncio.shield(running(operation))
+
+
+def running(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    """A task that may end unobserved."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_observe)
+    return task
+
+
+def _observe(done: asyncio.Task[Any]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 class Watch:
@@ -40,13 +50,15 @@ class Watch:
 
 class Stream:
     __slots__ = (
-        "_goodbye", "_repeat", "_told", "_told_commands", "agent_id", "commands", "dirty",
+        "_goodbye", "_repeat", "_told", "_told_commands", "agent_id", "closed", "commands",
+        "dirty",
         "epoch", "hinted_at", "recorded", "watch",
     )  # fmt: skip
 
     def __init__(self, agent_id: UUID, epoch: int, watch: Watch, told: tuple[int, int]) -> None:
         self.agent_id, self.epoch, self.watch = agent_id, epoch, watch
         self.dirty = asyncio.Event()
+        self.closed = False  # the call is over
         self.commands: dict[UUID, Command] = {}
         # The ConnectResponse is a hint as well.
         self.hinted_at = asyncio.get_running_loop().time()
@@ -59,6 +71,10 @@ class Stream:
     @property
     def ending(self) -> bool:
         return self._goodbye is not None
+
+    def close(self) -> None:
+        self.closed = True
+        self.dirty.set()
 
     def end(
         self, reason: pb.Goodbye.Reason, message: str = "", *, retry_within: float = 0.0
