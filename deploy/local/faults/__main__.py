@@ -9,7 +9,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from deploy.local import processes
 from deploy.local.faults.checker import Checker
@@ -49,9 +51,10 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(world: World, seed: int, seconds: float) -> dict[str, object]:
+def run(world: World, seed: int, seconds: float) -> dict[str, Any]:
     """One seed: people and faults at once, then healing, then the check."""
     history, rng = History(), random.Random(seed)
+    before = ends_so_far(world)
     drivers = [
         Driver(world, history, random.Random(rng.random()), f"person-{number}")
         for number in range(1, DRIVERS + 1)
@@ -72,6 +75,7 @@ def run(world: World, seed: int, seconds: float) -> dict[str, object]:
         "deeds": sum(driver.done for driver in drivers),
         "faults": faults,
         "calls": watch.calls,
+        "ends": dict(sorted((ends_so_far(world) - before).items())),
         "converged_s": round(took, 1),
         "violations": history.violations,
     }
@@ -81,21 +85,31 @@ def run(world: World, seed: int, seconds: float) -> dict[str, object]:
     return outcome
 
 
-def report(results: list[dict[str, object]], seconds: float, home: Path) -> int:
+def ends_so_far(world: World) -> Counter[str]:
+    """How the deployments so far ended."""
+    rows = world.rows("SELECT status, count(*) AS n FROM publishing_deployment GROUP BY status")
+    return Counter({row["status"]: row["n"] for row in rows})
+
+
+def report(results: list[dict[str, Any]], seconds: float, home: Path) -> int:
     violated = [result["seed"] for result in results if result["violations"]]
     if violated:
         seed = violated[0]
         print(f"Logs and disks: {home}. Again: make faults SEEDS=1 FIRST={seed}")
     else:
         shutil.rmtree(home, ignore_errors=True)
-    converged = sorted(float(str(result["converged_s"])) for result in results) or [0.0]
+    converged = sorted(result["converged_s"] for result in results) or [0.0]
+    ends: Counter[str] = Counter()
+    for result in results:
+        ends.update(result["ends"])
     summary = {
         "ok": not violated,
         "seeds": len(results),
         "violated": violated,
-        "deeds": sum(int(str(result["deeds"])) for result in results),
-        "faults": sum(int(str(result["faults"])) for result in results),
-        "calls": sum(int(str(result["calls"])) for result in results),
+        "deeds": sum(result["deeds"] for result in results),
+        "faults": sum(result["faults"] for result in results),
+        "ends": dict(sorted(ends.items())),
+        "calls": sum(result["calls"] for result in results),
         "converged_s": {"median": converged[len(converged) // 2], "longest": converged[-1]},
         "seconds": round(seconds),
     }

@@ -76,6 +76,7 @@ class Nemesis:
             self._stop_server, self._stop_agent, self._stop_envoy, self._die_server, self._die_agent,
             self._die_agent, self._die_agent, self._partition_agent, self._partition_agent,
             self._partition_rest, self._redis, self._postgres, self._clock, self._take_port,
+            self._take_port, self._take_port,
         ]  # fmt: skip
 
     def _place(self) -> Place:
@@ -187,20 +188,31 @@ class Nemesis:
         )
 
     def _take_port(self) -> tuple[str, Fault]:
-        """The port of the fragile publishes; where Envoy listens on it, nobody else can."""
-        place, held = self._place(), socket.socket()
+        """The port of the fragile publishes, from one agent of each cluster that does not use it."""
+        held: list[socket.socket] = []
+        places = [self._rng.choice(cluster.places) for cluster in self._world.clusters]
 
         def begin() -> None:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                held.bind((place.address, self._world.fragile_port))
-                held.listen()
-            except OSError:
-                self._history.note("nemesis", f"{place.name} has that port already")
+            taken = [place.name for place in places if self._hold(place.address, held)]
+            self._history.note("nemesis", f"taken from {', '.join(taken) or 'nobody'}")
 
-        return f"port {place.name}", Fault(
-            f"take the fragile port from {place.name}", begin, held.close
-        )
+        def end() -> None:
+            for each in held:
+                each.close()
+
+        return "port", Fault("take the fragile port", begin, end)
+
+    def _hold(self, address: str, held: list[socket.socket]) -> bool:
+        """Where Envoy listens nobody else can."""
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.append(holder)
+        try:
+            holder.bind((address, self._world.fragile_port))
+            holder.listen()
+        except OSError:
+            return False
+        return True
 
 
 def kill(child: Child) -> None:
