@@ -1,4 +1,7 @@
-"""JWT log-ins of the API: short access tokens, rotating refresh tokens, both revocable."""
+"""Log-ins. Those of the API are JWT: short access tokens, rotating refresh tokens, both revocable.
+
+The session of a browser is Django's; here it is only put on the audit trail.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +94,14 @@ def authenticate(token: str) -> tuple[User, Organization | None]:
     if sign_in is None or not _stands(sign_in):
         raise Unauthenticated(_("You are signed out. Sign in again."))
     return sign_in.user, sign_in.organization
+
+
+def session_started(*, user: User) -> None:
+    audit.record(actor=user, action="session.start", target=user, organization_id=None)
+
+
+def session_ended(*, user: User) -> None:
+    audit.record(actor=user, action="session.end", target=user, organization_id=None)
 
 
 def looks_like_jwt(token: str) -> bool:

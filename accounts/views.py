@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import lockout, organizations, services
+from accounts import lockout, organizations, services, signins
 from accounts.access import can
 from accounts.forms import LoginForm, TokenForm
 from accounts.models import ApiToken, Kind, Role
@@ -51,6 +51,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         user = authenticate(request, **form.cleaned_data)
         if user is not None:
             login(request, user)
+            signins.session_started(user=user)
             return redirect(_next(request))
         if not lockout.is_locked(request):
             left = lockout.tries_left(request, form.cleaned_data["username"])
@@ -64,6 +65,8 @@ def locked_page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        signins.session_ended(user=request.user)
     logout(request)
     return redirect("accounts:login")
 

@@ -83,6 +83,18 @@ class TestSigningIn:
 
         assert client.get("/logout").status_code == 405
         assert client.post("/logout")["Location"] == "/login"
+
+    def test_both_are_on_the_audit_trail(self, client, user):
+        sign_in(client, "wrong")
+        sign_in(client)
+        client.post("/logout")
+        client.post("/logout")
+
+        trail = AuditEvent.objects.order_by("created_at").values_list("action", "actor_id", "ip")
+        assert list(trail) == [
+            ("session.start", user.pk, "127.0.0.1"),
+            ("session.end", user.pk, "127.0.0.1"),
+        ]
         assert client.get("/account/tokens").status_code == 302
 
     def test_the_password_is_hashed_with_argon2(self, settings):
