@@ -37,7 +37,7 @@ def main() -> int:
         world.build()
         print(f"built in {time.monotonic() - began:.0f} s", flush=True)
         for seed in range(arguments.first, arguments.first + arguments.seeds):
-            results.append(run(world, seed, arguments.seconds))
+            results.append(run(world, seed, arguments))
             if results[-1]["violations"]:
                 break  # what it broke would be held against the next seed
     return report(results, time.monotonic() - began, home)
@@ -48,10 +48,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
     made.add_argument("--first", type=int, default=1, help="the first one (default: %(default)s)")
     made.add_argument("--seconds", type=float, default=TORMENT_SECONDS, help="of faults, each seed")
+    made.add_argument("--history", action="store_true", help="print what happened in any case")
     return made
 
 
-def run(world: World, seed: int, seconds: float) -> dict[str, Any]:
+def run(world: World, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """One seed: people and faults at once, then healing, then the check."""
     history, rng = History(), random.Random(seed)
     before = ends_so_far(world)
@@ -63,7 +64,7 @@ def run(world: World, seed: int, seconds: float) -> dict[str, Any]:
     watch, checker = Watch(world, history), Checker(world, history)
     for thread in (watch, *drivers):
         thread.start()
-    faults = nemesis.torment(seconds)
+    faults = nemesis.torment(arguments.seconds)
     for driver in drivers:
         driver.end()
     history.note("checker", "all is healed, nobody acts")
@@ -79,8 +80,9 @@ def run(world: World, seed: int, seconds: float) -> dict[str, Any]:
         "converged_s": round(took, 1),
         "violations": history.violations,
     }
-    if history.violations:
-        print("\n".join([f"\nseed {seed} violates:", *history.violations, "", *history.lines]))
+    if history.violations or arguments.history:
+        verdict = "violates:" if history.violations else "violates nothing."
+        print("\n".join([f"\nseed {seed} {verdict}", *history.violations, "", *history.lines]))
     print(json.dumps(outcome), flush=True)
     return outcome
 

@@ -50,6 +50,7 @@ def main() -> int:
 
 
 def run(stack: Stack, report: Report) -> None:
+    began = time.monotonic()
     stack.start()
     accounts = json.loads(
         stack.manage("seed_demo", "--stage", "accounts", "--json").splitlines()[-1]
@@ -68,6 +69,7 @@ def run(stack: Stack, report: Report) -> None:
     proof(scene, report)
     revocation(scene, report, keys)
     withdrawal(scene, report, keys)
+    report.timings_ms["main_job"] = round((time.monotonic() - began) * 1000, 1)
     if faults_wanted():
         disturb(scene, report, keys)
 
