@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from deploy.local import paths, ports, unprivileged
+from deploy.local import envoys, paths, ports, unprivileged
 from deploy.local.postgres import Postgres
 from deploy.local.processes import Child, ChildFailed, Group
 from deploy.local.valkey import Valkey
 
-STOP_ENVOY_SECONDS = 5
 SEED_MARK = "{"
 ASGI = "config.asgi:application"
 Result = TypeVar("Result")
@@ -100,7 +98,7 @@ class Stack:
 
     def start(self) -> None:
         """Databases, schema, then what needs them."""
-        stop_envoy(self.home)
+        envoys.stop_all(self.home)
         self.ports.require_free()
         self._make_folders()
         self.start_databases()
@@ -171,7 +169,7 @@ class Stack:
 
     def envoy_pid(self, agent: str = "agent-1") -> int:
         """The Envoy that the agent wrote down last; 0 when there is none."""
-        return _pid_in(self.agent_state(agent) / "envoy.json")
+        return envoys.pid_in(self.agent_state(agent) / "envoy.json")
 
     def agent_state(self, name: str = "agent-1") -> Path:
         return self.home / "agents" / name
@@ -185,11 +183,11 @@ class Stack:
         try:
             self.group.stop()
         finally:
-            stop_envoy(self.home)
+            envoys.stop_all(self.home)
 
     def wipe(self) -> None:
         """Remove all data. The stack must be stopped."""
-        stop_envoy(self.home)
+        envoys.stop_all(self.home)
         self.postgres.destroy()
         self.valkey.destroy()
         shutil.rmtree(self.home, ignore_errors=True)
@@ -263,15 +261,6 @@ def has_joined(state: Path) -> bool:
     return (state / "identity.json").exists()
 
 
-def stop_envoy(home: Path) -> None:
-    """End every Envoy whose pid an agent of this folder wrote down, whoever started it, and no other."""
-    for note in sorted((home / "agents").glob("*/envoy.json")):
-        pid = _pid_in(note)
-        if pid and _is_envoy(pid):
-            _end(pid)
-        note.unlink(missing_ok=True)
-
-
 def responds(url: str, headers: Mapping[str, str] | None = None) -> bool:
     """Whether a GET is answered with a 2xx."""
     request = urllib.request.Request(url, headers=dict(headers or {}))
@@ -291,47 +280,6 @@ def wait_for(check: Callable[[], bool], what: str, seconds: float = 30) -> None:
         if time.monotonic() > deadline:
             raise ChildFailed(f"{what} did not happen within {seconds:.0f} s.")
         time.sleep(0.1)
-
-
-def _pid_in(note: Path) -> int:
-    """The agent's note of its Envoy; 0 when it is unreadable, since then nothing can be said to be ours."""
-    try:
-        return int(json.loads(note.read_text())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
-def _is_envoy(pid: int) -> bool:
-    """A pid is reused after a reboot; only a process that is called so is ours to end."""
-    if Path("/proc/self/stat").exists():  # a small Debian has no ps
-        head, _, tail = _text(Path(f"/proc/{pid}/stat")).rpartition(")")
-        # Z: it has ended, and whoever inherited it does not collect it.
-        return head.partition("(")[2].startswith("envoy") and not tail.lstrip().startswith("Z")
-    shown = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False
-    )
-    return "envoy" in shown.stdout
-
-
-def _text(path: Path) -> str:
-    """The file's text; empty when its process is gone."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _end(pid: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + STOP_ENVOY_SECONDS
-        while time.monotonic() < deadline:
-            if not _is_envoy(pid):
-                return
-            time.sleep(0.05)
 
 
 def _program(name: str) -> str:

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from deploy.local import demo, ports
+from deploy.local import demo, envoys, ports
 from deploy.local.processes import ChildFailed
-from deploy.local.stack import Ports, Stack, _is_envoy, stop_envoy, wait_for
+from deploy.local.stack import Ports, Stack, wait_for
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_an_envoy_of_this_folder_is_ended(tmp_path, state):
     shutil.copy(shutil.which("sleep"), pretender)
     with subprocess.Popen([pretender, "60"]) as envoy:
         # The kernel renames a process a moment after exec has succeeded.
-        wait_for(lambda: _is_envoy(envoy.pid), "The new name")
+        wait_for(lambda: envoys.is_envoy(envoy.pid), "The new name")
         (state / "envoy.json").write_text(json.dumps({"pid": envoy.pid, "started": "1"}))
 
-        stop_envoy(tmp_path)
+        envoys.stop_all(tmp_path)
 
         assert envoy.wait(5) != 0
     assert not (state / "envoy.json").exists()
@@ -72,7 +72,7 @@ def test_a_pid_that_now_belongs_to_another_program_is_spared(tmp_path, state):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         (state / "envoy.json").write_text(json.dumps({"pid": other.pid}))
 
-        stop_envoy(tmp_path)
+        envoys.stop_all(tmp_path)
 
         assert other.poll() is None
         other.kill()
@@ -82,7 +82,7 @@ def test_a_pid_that_now_belongs_to_another_program_is_spared(tmp_path, state):
 def test_a_useless_pid_file_is_dropped(tmp_path, state, note):
     (state / "envoy.json").write_text(note)
 
-    stop_envoy(tmp_path)
+    envoys.stop_all(tmp_path)
 
     assert not (state / "envoy.json").exists()
 
