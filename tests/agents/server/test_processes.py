@@ -142,6 +142,7 @@ class Follower(threading.Thread):
 
     def _look(self, wire: Any, answered: set[str]) -> None:
         manifest = publishing.manifest(agent=Agent.objects.get(pk=self.agent_id))
+        connection.close()  # the test's pool is smaller than the fleet
         generation = manifest["generation"]
         for row in manifest["publishes"]:
             if row["deployment_id"] and row["deployment_id"] not in answered:
@@ -300,3 +301,39 @@ def test_a_second_agentd_on_the_port_is_refused(start):
 def test_at_least_one_process(count):
     with pytest.raises(CommandError, match="at least one"):
         call_command("runagentd", processes=count)
+
+
+# --- Connections -------------------------------------------------------------------------------
+
+
+def test_a_storm_of_agents_stays_within_the_connection_budget(start):
+    """docs/operations.md counts DATABASE_POOL_SIZE for each process, and none for the parent."""
+    processes, cluster = start(DATABASE_POOL_SIZE="3"), ClusterFactory()
+    followers = [Follower(processes, cluster, f"agent-{number}") for number in range(20)]
+    stages = [Stage(0, {"cluster": cluster}) for _ in range(2)]
+    most = 0
+    for follower in followers:
+        follower.start()
+
+    def held() -> bool:
+        nonlocal most
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s",
+                [f"agentd-{processes.port}"],
+            )
+            most = max(most, cursor.fetchone()[0])
+        connected = Agent.objects.filter(disconnected_at=None).exclude(connected_at=None)
+        return connected.count() == 20
+
+    eventually(held, within=30)
+    for stage in stages:
+        stage.click()
+    eventually(
+        lambda: held() and not Deployment.objects.filter(status__in=OPEN).exists(), within=30
+    )
+    for follower in followers:
+        follower.over.set()
+    for follower in followers:
+        follower.join(20)
+    assert 2 <= most <= processes.count * 3
