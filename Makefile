@@ -18,7 +18,7 @@ LOCKS   := dev demo server agent node
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup assets demo demo-reset test smoke faults bench bench-publish check fmt-check lint types imports \
-        migrations-check deploy-check fmt proto messages lock clean
+        migrations-check deploy-check fmt proto messages screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ proto: setup ## Generate agents/wire from protos/
 
 assets: $(STAMPS)/demo $(STAMPS)/node ## Fetch the front-end packages and rebuild static/vendor
 	@$(PY) -m deploy.local.assets && touch $(STAMPS)/assets
+
+screenshots: setup ## Take pictures of every page into build/screenshots; ARGS=--readme renews the README's
+	@$(PY) -m deploy.local.screenshots $(ARGS)
 
 messages: setup ## Bring locale/ in step with the source and compile it
 	@$(LOCAL) manage.py messages && $(LOCAL) manage.py compilepo

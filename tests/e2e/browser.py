@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
-from deploy.local import paths
+from deploy.local import paths, screenshots
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Its sandbox needs rights that CI's containers do not give; nothing but our own pages is opened.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 AXE = paths.ROOT / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-WIDTHS = (1280, 390)
-RUN_AXE = """tags => axe.run(document, {runOnly: tags, resultTypes: ["violations"]}).then(result =>
+RUN_AXE = """runOnly => axe.run(document, {runOnly, resultTypes: ["violations"]}).then(result =>
     result.violations.flatMap(rule => rule.nodes.map(node =>
         `${rule.id}: ${node.target.join(" ")} ${node.failureSummary.split("\\n").slice(1).join(" ")}`)))"""
 TOO_WIDE = """() => {
@@ -28,14 +21,6 @@ TOO_WIDE = """() => {
     return [...document.querySelectorAll("body *")].filter(sticksOut).slice(0, 5)
         .map(el => `${width} px wide: ${el.tagName}.${el.className}#${el.id}`);
 }"""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @dataclass
@@ -61,10 +46,12 @@ class Window:
     def dress(self, theme: str, width: int) -> None:
         """As the theme button and the window's edge do."""
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.evaluate("theme => { document.documentElement.dataset.bsTheme = theme }", theme)
+        screenshots.dress(self.page, theme)
 
-    def faults(self) -> list[str]:
-        return [*self.page.evaluate(RUN_AXE, TAGS), *self.page.evaluate(TOO_WIDE)]
+    def faults(self, theme: str) -> list[str]:
+        """By axe and by the ruler. Only colours differ between the themes."""
+        rules = {"type": "rule", "values": ["color-contrast"]} if theme == "dark" else TAGS
+        return [*self.page.evaluate(RUN_AXE, rules), *self.page.evaluate(TOO_WIDE)]
 
     def hush(self) -> list[str]:
         """What was complained about since the last time."""

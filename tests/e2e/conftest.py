@@ -21,11 +21,11 @@ import pytest
 
 from deploy.local import paths, ports
 from deploy.local.processes import Child
+from deploy.local.screenshots import LOCALES, chromium
 from deploy.local.stack import responds
-from tests.e2e.browser import Window, chromium, cookies
+from tests.e2e.browser import Window, cookies
 
 DATABASE = f"pages_{os.getpid()}"
-LOCALES = {"ko": "ko-KR", "en": "en-US"}
 # Live is who was heard of within 90 s; the tests may take longer.
 BEAT = """UPDATE clusters_agent SET last_heartbeat_at = now() - interval '4 s'
     WHERE last_heartbeat_at > now() - interval '10 min' AND disconnected_at IS NULL"""

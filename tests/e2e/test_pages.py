@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.browser import CHROMIUM, WIDTHS, Window
+from deploy.local.screenshots import CHROMIUM, WIDTHS
+from tests.e2e.browser import Window
 from tests.e2e.conftest import Portal
 
 pytestmark = [
@@ -71,6 +72,84 @@ def test_page(portal: Portal, window: Open, who: str, path: str, status: int) ->
         for width in WIDTHS:
             for theme in ("light", "dark"):
                 seen.dress(theme, width)
-                faults += [f"{language} {theme} {width}: {fault}" for fault in seen.faults()]
+                faults += [f"{language} {theme} {width}: {fault}" for fault in seen.faults(theme)]
         faults += [f"{language}: {words}" for words in seen.hush()]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "opener", "dialog"),
+    [
+        (PROVIDER, "/provider/publishes/{draft}", "open-publish", "publish-dialog"),
+        # This one comes over HTTP when it is asked for.
+        (OPERATOR, "/operator/clusters/{kr-central-main}", "open-maintenance", "confirm"),
+    ],
+)
+def test_a_dialog_by_keyboard_alone(
+    portal: Portal, window: Open, who: str, path: str, opener: str, dialog: str
+) -> None:
+    """Tab to the button, Enter, Tab inside the dialog, Escape: one is back at the button."""
+    seen = window(who, "en")
+    seen.open(portal.path(path))
+    seen.dress("light", 1280)
+
+    tab_until(seen, f"el.id === {opener!r}")
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_selector(f"dialog#{dialog}[open]")
+    tab_until(seen, f"el.matches('dialog#{dialog} .btn:not([type=submit])')")
+    assert seen.faults("light") == []
+    seen.page.keyboard.press("Escape")
+
+    seen.page.wait_for_selector(f"dialog#{dialog}[open]", state="detached")
+    assert seen.page.evaluate("document.activeElement.id") == opener
+
+
+def tab_until(seen: Window, condition: str) -> None:
+    for _press in range(40):
+        seen.page.keyboard.press("Tab")
+        if seen.page.evaluate(f"(el => {condition})(document.activeElement)"):
+            return
+    pytest.fail(f"40 times Tab, and never {condition}")
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "change", "told"),
+    [
+        (
+            PROVIDER,
+            "/provider/publishes/{waiting}",
+            (
+                "from publishing.models import Deployment; from publishing.services import publishes;"
+                "row = Deployment.objects.get(publish__hostname_base='waiting.payments.example');"
+                "publishes.cancel(actor=row.requested_by, deployment_id=row.pk)"
+            ),
+            "#publish-live :text('Cancelled')",
+        ),
+        (
+            OPERATOR,
+            "/operator/clusters",
+            (
+                "from clusters.models import Cluster; from clusters.services import clusters;"
+                "row = Cluster.objects.get(name='us-east-primary');"
+                "clusters.set_maintenance(actor=row.created_by, cluster_id=row.pk, enabled=True,"
+                " reason='New certificates')"
+            ),
+            "#cluster-rows :text('New certificates')",
+        ),
+    ],
+    ids=["publish", "clusters"],
+)
+def test_an_open_page_changes_when_another_process_commits(
+    portal: Portal, window: Open, who: str, path: str, change: str, told: str
+) -> None:
+    seen = window(who, "en")
+    seen.open(portal.path(path))
+    seen.page.wait_for_selector("#ig-live .ig-dot.live")  # the socket is open
+    seen.page.evaluate("window.sameDocument = true")
+    assert seen.page.locator(told).count() == 0
+
+    portal.run("manage.py", "shell", "-v0", "-c", change)
+
+    seen.page.wait_for_selector(told, timeout=10_000)
+    assert seen.page.evaluate("window.sameDocument")
+    assert seen.hush() == []

@@ -1,0 +1,161 @@
+"""`make screenshots`: every page of the demo, in both languages and themes, into build/screenshots.
+
+`--readme` also takes docs/images/publish.png anew. Needs a Chromium on PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from deploy.local import paths, ports, processes
+from deploy.local.processes import ChildFailed
+from deploy.local.stack import Ports, Stack
+
+FOLDER = paths.ROOT / "build" / "screenshots"
+README_IMAGE = paths.ROOT / "docs" / "images" / "publish.png"
+README_SIZE: ViewportSize = {"width": 1280, "height": 810}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Its sandbox needs rights that containers do not give; nothing but our own pages is opened.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+LOCALES = {"ko": "ko-KR", "en": "en-US"}
+WIDTHS = (1280, 390)
+PAGES = [
+    # role ("" is nobody), name, path with {cluster} and {publish}
+    ("", "login", "/login"),
+    ("", "not-found", "/nowhere"),
+    ("operator", "clusters", "/operator/clusters"),
+    ("operator", "cluster-new", "/operator/clusters/new"),
+    ("operator", "cluster", "/operator/clusters/{cluster}"),
+    ("operator", "cluster-edit", "/operator/clusters/{cluster}/edit"),
+    ("operator", "cluster-maintenance", "/operator/clusters/{cluster}/maintenance"),
+    ("operator", "cluster-delete", "/operator/clusters/{cluster}/delete"),
+    ("operator", "tokens", "/account/tokens"),
+    ("provider", "publishes", "/provider/publishes"),
+    ("provider", "publish", "/provider/publishes/{publish}"),
+    ("provider", "publish-confirm", "/provider/publishes/{publish}/publish"),
+    ("provider", "withdraw-confirm", "/provider/publishes/{publish}/withdraw"),
+    ("consumer", "welcome", "/"),
+]
+
+
+def main() -> int:
+    processes.exit_on_signals()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readme", action="store_true", help="take docs/images/publish.png anew")
+    options = parser.parse_args()
+    if CHROMIUM is None:
+        print("No Chromium on PATH. Install it: apt-get install chromium", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="imp-shots-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        home.chmod(0o711)  # PostgreSQL's user has to pass through
+        try:
+            with Stack(home / "stack", usual_ports(), durable=False) as stack:
+                demo = start(stack)
+                with chromium() as browser:
+                    take_all(browser, stack.url, demo, readme=options.readme)
+        except (ChildFailed, ports.PortError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+def usual_ports() -> Ports:
+    """The demo's own, where they are free: people read them in the pictures."""
+    usual = {"gateway": 8080, "upstream": 9100}
+    free = {name: port for name, port in usual.items() if not ports.answers(port)}
+    return replace(Ports.free(), **free)
+
+
+def start(stack: Stack) -> dict[str, Any]:
+    """As `make demo` does it: defined, joined, published, subscribed."""
+    stack.start()
+    demo = stack.seed()
+    stack.start_agent(demo["registration_token"])
+    return demo | stack.seed("--finish", "--wait", "30")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) -> None:
+    ids = {"cluster": demo["cluster"]["id"], "publish": demo["publish"]["id"]}
+    logins = {login["role"]: login for login in demo["logins"]}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for language in LOCALES:
+        for role in dict.fromkeys(role for role, _name, _path in PAGES):
+            context = enter(browser, url, language, logins.get(role))
+            mine = [(name, path.format(**ids)) for who, name, path in PAGES if who == role]
+            for name, path in mine:
+                take(context, url + path, f"{name}-{language}")
+            if readme and (role, language) == ("provider", "en"):
+                take_readme_image(context, url + dict(mine)["publish"])
+            context.close()
+    print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
+
+
+def enter(
+    browser: Browser, url: str, language: str, login: dict[str, str] | None
+) -> BrowserContext:
+    context = browser.new_context(locale=LOCALES[language], reduced_motion="reduce")
+    context.add_cookies([{"name": "django_language", "value": language, "url": url}])
+    if login:
+        page = context.new_page()
+        page.goto(f"{url}/login")
+        page.fill("[name=username]", login["email"])
+        page.fill("[name=password]", login["password"])
+        page.click("main button[type=submit]")
+        page.wait_for_url(lambda now: not now.endswith("/login"))
+        page.close()
+    return context
+
+
+def take(context: BrowserContext, url: str, name: str) -> None:
+    page = open_page(context, url)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in ("light", "dark"):
+            dress(page, theme)
+            page.screenshot(path=FOLDER / f"{name}-{theme}-{width}.png", full_page=True)
+    page.close()
+
+
+def take_readme_image(context: BrowserContext, url: str) -> None:
+    page = open_page(context, url)
+    page.set_viewport_size(README_SIZE)
+    dress(page, "light")
+    README_IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=README_IMAGE)
+    print(f"{README_IMAGE.relative_to(paths.ROOT)}: {README_IMAGE.stat().st_size // 1000} kB")
+    page.close()
+
+
+def open_page(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    page.evaluate("document.fonts.ready.then(() => null)")
+    return page
+
+
+def dress(page: Page, theme: str) -> None:
+    """What the theme button does."""
+    page.evaluate("theme => { document.documentElement.dataset.bsTheme = theme }", theme)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
