@@ -131,9 +131,11 @@ def test_who_keeps_dying_is_given_up_with_its_log(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_child_outlives_its_parent(tmp_path, number):
     code = (
-        "import sys,time\nfrom pathlib import Path\n"
+        "import signal,sys,time\nfrom pathlib import Path\n"
         "from deploy.local.processes import Child, Group, exit_on_signals\n"
         "exit_on_signals()\n"
+        # A shell that puts the tests in the background has them ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with Group() as group:\n"
         f"    started = group.start(Child('s', {SLEEP!r}, Path({str(tmp_path / 's.log')!r})))\n"
         "    time.sleep(0.2)\n"
