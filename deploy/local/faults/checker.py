@@ -12,7 +12,7 @@ import psycopg
 
 from deploy.local.faults.history import History
 from deploy.local.faults.watch import envoy_dump, generation_on_disk
-from deploy.local.faults.world import PUBLISHES, STEADY, Cluster, Place, Publish, World
+from deploy.local.faults.world import STEADY, Cluster, Place, Publish, World
 
 CONVERGE_SECONDS = 60
 TOLD = {
@@ -146,14 +146,14 @@ class Checker:
         steady = self._world.gateway(place).status(STEADY)
         if steady != 200:
             found.append(f"{place.name}: {STEADY} answers {steady}")
-        for index, publish in enumerate(cluster.publishes):
-            port = self._world.fragile_port if index == PUBLISHES - 1 else 0
-            gateway = self._world.gateway(place, port)
+        for publish in cluster.publishes:
+            gateway = self._world.gateway(place, publish.port)
+            shared = publish.port == self._world.stack.ports.gateway
             for key_id in self._keys_of(publish):
                 live = publish.id in wanted
                 right = (401 if key_id in revoked else 200) if live else 404
                 # A port without any publish is closed.
-                good = {right} if live or not port else {404, 0}
+                good = {right} if live or shared else {404, 0}
                 got = gateway.status(publish.path, self._world.keys.get(key_id))
                 if got not in good:
                     found.append(

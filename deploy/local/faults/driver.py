@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from deploy.local.faults.history import History
-from deploy.local.faults.world import KEYED, Cluster, Publish, World
+from deploy.local.faults.world import FRAGILE, KEYED, Cluster, Publish, World
 from deploy.local.smoke.portal import Portal, SmokeError
 
 PUBLISHES = "/api/v1/provider/product-publishes"
@@ -47,8 +47,8 @@ class Driver(threading.Thread):
         acts, weights = zip(*deeds, strict=True)
         while not self._over.wait(self._rng.uniform(0.0, 0.25)):
             cluster = self._rng.choice(self._world.clusters)
-            # The fragile one more often: it is the one that fails.
-            publish = self._rng.choice([*cluster.publishes, *cluster.publishes[-1:] * 2])
+            # The fragile one more often: a port must be taken just when it is clicked.
+            publish = self._rng.choice([*cluster.publishes, cluster.publishes[FRAGILE]])
             act = self._rng.choices(acts, weights)[0]
             self._history.note(
                 self.name, f"{act.__name__[1:]} {publish.path}: {self._try(act, cluster, publish)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,10 @@ from deploy.local.stack import Ports, Stack
 
 CLUSTERS, AGENTS, PUBLISHES = 3, 2, 6
 KEYED = 3  # of the publishes of a cluster; the others are public
-FRAGILE = f"p{PUBLISHES - 1}"  # on a port of its own, which may be taken
+FRAGILE = PUBLISHES - 1  # on a port of its own, which may be taken
+DOOMED = (
+    PUBLISHES - 2
+)  # on a port that each cluster's last agent can never have: it fails everywhere
 STEADY = "/steady"
 PLAN_RATE = 100_000  # calls a minute: never reached here
 
@@ -49,6 +53,7 @@ class Publish:
     id: str
     service: str
     path: str
+    port: int
     plan: str = ""  # of a keyed one
 
 
@@ -78,7 +83,8 @@ class World:
         )
         self.logins = logins["logins"]
         self.scene = Scene.enter(stack, self.logins)
-        self.fragile_port = ports.free()[0]
+        self.fragile_port, self.doomed_port = ports.free(2)
+        self._holders: list[socket.socket] = []
         self.clusters: list[Cluster] = []
         self.keys: dict[str, str] = {}  # credential id -> its secret
         self.key_paths: dict[str, str] = {}  # credential id -> the path it is for
@@ -92,16 +98,20 @@ class World:
         scene, port = self.scene, self.stack.ports.gateway
         for number in range(CLUSTERS):
             gateway = scene.make_gateway(f"gateway {number}", port)
-            fragile = scene.make_gateway(f"fragile gateway {number}", self.fragile_port)
+            others = {
+                FRAGILE: (self._own_gateway(number, self.fragile_port), self.fragile_port),
+                DOOMED: (self._own_gateway(number, self.doomed_port), self.doomed_port),
+            }
             cluster = self._join(number)
+            self._hold(cluster.places[-1].address)
             for index in range(PUBLISHES):
-                mode = "api-key" if index < KEYED else "none"
-                on = fragile if index == PUBLISHES - 1 else gateway
-                cluster.publishes.append(self._publish(number, index, mode, on, cluster))
+                on, its_port = others.get(index, (gateway, port))
+                cluster.publishes.append(self._publish(number, index, on, its_port, cluster))
             self._create(f"steady-{number}", STEADY, "none", gateway, cluster)
             self.clusters.append(cluster)
-        # The fragile ones are left to the driver: where Envoy listens already, no port can be taken.
-        first = [name for name in scene.publishes if not name.endswith(FRAGILE)]
+        # These are left to the driver: where Envoy listens already, no port can be taken.
+        left = tuple(f"p{index}" for index in (FRAGILE, DOOMED))
+        first = [name for name in scene.publishes if not name.endswith(left)]
         for name in first:
             scene.send(name, "publish")
         for name in first:
@@ -122,10 +132,20 @@ class World:
         wait_until(lambda: scene.live_agents(cluster_id) == AGENTS, "the agents being live")
         return cluster
 
-    def _publish(self, number: int, index: int, mode: str, on: str, cluster: Cluster) -> Publish:
+    def _own_gateway(self, number: int, port: int) -> str:
+        return self.scene.make_gateway(f"gateway {number} on {port}", port)
+
+    def _hold(self, address: str) -> None:
+        """Bound, without SO_REUSEADDR, and not listening: callers are refused, and so is Envoy."""
+        holder = socket.socket()
+        holder.bind((address, self.doomed_port))
+        self._holders.append(holder)
+
+    def _publish(self, number: int, index: int, on: str, port: int, cluster: Cluster) -> Publish:
         name, path = f"c{number}-p{index}", f"/c{number}/p{index}"
+        mode = "api-key" if index < KEYED else "none"
         service = self._create(name, path, mode, on, cluster)
-        return Publish(self.scene.publishes[name], service, path)
+        return Publish(self.scene.publishes[name], service, path, port)
 
     def _create(self, name: str, path: str, mode: str, on: str, cluster: Cluster) -> str:
         product = self.scene.define(name, path, ["GET"])
