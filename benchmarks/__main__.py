@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import subprocess
 import sys
 import time
-from typing import Any
 
 from benchmarks import figures, machine
 from deploy.local import paths, processes
@@ -22,11 +20,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; or all")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--only", default="", help="of `agents`: cases whose name has this in it")
+    parser.add_argument("--show", action="store_true", help="the table of the last figures")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    if options.show:
+        print(figures.table(figures.saved(options.names or list(NAMES), quick=options.quick)))
+        return 0
     processes.exit_on_signals()
     if options.here:
         return _measure(options.names[0], quick=options.quick, only=options.only)
@@ -45,8 +47,8 @@ def _all(names: list[str], options: argparse.Namespace) -> int:
         command = [sys.executable, "-m", "benchmarks", "--here", name, *more]
         if _run(command):
             failed.append(name)
-    done = [_read(name, options.quick) for name in names if name not in failed]
-    print(f"\n{figures.table(done)}")
+    done = [name for name in names if name not in failed]
+    print(f"\n{figures.table(figures.saved(done, quick=options.quick))}")
     if failed:
         print(f"\nNot finished: {', '.join(failed)}")
     return 1 if failed else 0
@@ -71,11 +73,6 @@ def _measure(name: str, *, quick: bool, only: str) -> int:
     path = result.save()
     print(f"  {time.monotonic() - began:.0f} s; {path.relative_to(paths.ROOT)}", flush=True)
     return 0
-
-
-def _read(name: str, quick: bool) -> dict[str, Any]:
-    path = figures.RESULTS / f"{name}{'.quick' if quick else ''}.json"
-    return json.loads(path.read_text())
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+import time
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from agents.edge.drivers.envoy import EnvoyDriver
 from agents.edge.drivers.envoy.sockets import sockets_for
-from agents.edge.model import Access, Outcome, Publish, Snapshot
+from agents.edge.model import Access, Grant, Outcome, Publish, Snapshot
 from agents.wire import bundle_pb2
 from benchmarks.watcher import Watcher
 from core.addresses import DENIED_NETWORKS
@@ -37,60 +38,102 @@ def update_durations(state: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def driver_alone(runs: int, upstream: int) -> tuple[list[float], list[float]]:
+Times = list[float]
+
+
+def publishes_alone(runs: int, upstream: int) -> tuple[Times, Times]:
     """Publishes through the driver in this process: seconds to Envoy's last ACK, and to the first 200."""
+    return asyncio.run(_alone(lambda driver: _publishes_alone(driver, runs, upstream)))
+
+
+def keys_alone(runs: int, keys: int) -> tuple[Times, Times]:
+    """Of so many keys one is taken away: seconds to Envoy's ACK, and to the first 401."""
+    return asyncio.run(_alone(lambda driver: _keys_alone(driver, runs, keys)))
+
+
+async def _alone(
+    measure: Callable[[EnvoyDriver], Awaitable[tuple[Times, Times]]],
+) -> tuple[Times, Times]:
     with tempfile.TemporaryDirectory(prefix="imp-alone-", dir="/tmp") as folder:
-        return asyncio.run(_driver_alone(Path(folder), runs, upstream))
+        driver = EnvoyDriver(Path(folder), "bench", b"bench", bind_address="127.0.0.1")
+        await driver.start(Snapshot(0, {}), Access(version=0))
+        try:
+            return await measure(driver)
+        finally:
+            await driver.stop()
 
 
-async def _driver_alone(state: Path, runs: int, upstream: int) -> tuple[list[float], list[float]]:
-    driver = EnvoyDriver(state, "bench", b"bench", bind_address="127.0.0.1")
-    await driver.start(Snapshot(0, {}), Access(version=0))
+async def _publishes_alone(driver: EnvoyDriver, runs: int, upstream: int) -> tuple[Times, Times]:
     port = ports.free()[0]
     acks, answers = [], []
     publishes: dict[str, Publish] = {}
-    try:
-        for number in range(runs + 1):
-            publish = _publish(number, port, upstream)
-            publishes[publish.id] = publish
-            snapshot = Snapshot(
-                number + 1,
-                dict(publishes),
-                denied_networks=DENIED_NETWORKS,
-                allowed_networks=("127.0.0.0/8",),
-            )
-            with Watcher(port, HOST, f"/p-{number}", wanted=200) as watcher:
-                began = asyncio.get_running_loop().time()
-                verdict = (await driver.apply(snapshot))[publish.id]
-                assert verdict.outcome is Outcome.APPLIED, verdict.error
-                first = await asyncio.to_thread(watcher.wait)
-            if number:  # the first one opens the port
-                acks.append(verdict.apply_ms / 1000)
-                answers.append(first - began)
-    finally:
-        await driver.stop()
+    for number in range(runs + 1):
+        publish = _publish(f"/p-{number}", port, upstream)
+        publishes[publish.id] = publish
+        with Watcher(port, HOST, f"/p-{number}", wanted=200) as watcher:
+            began = time.monotonic()
+            verdict = (await driver.apply(_snapshot(publishes)))[publish.id]
+            assert verdict.outcome is Outcome.APPLIED, verdict.error
+            first = await asyncio.to_thread(watcher.wait)
+        if number:  # the first one opens the port
+            acks.append(verdict.apply_ms / 1000)
+            answers.append(first - began)
     return acks, answers
 
 
-def _publish(number: int, port: int, upstream: int) -> Publish:
+async def _keys_alone(driver: EnvoyDriver, runs: int, keys: int) -> tuple[Times, Times]:
+    # Nobody listens behind it: a key that counts gets a 503.
+    port, nowhere = ports.free(2)
+    publish = _publish("/keyed", port, nowhere, mode="api-key")
+    verdict = (await driver.apply(_snapshot({publish.id: publish})))[publish.id]
+    assert verdict.outcome is Outcome.APPLIED, verdict.error
+    secrets = [f"ik_{number}_{uuid.uuid4().hex}" for number in range(keys + runs)]
+    grants = dict(_grant(publish.id, secret) for secret in secrets)
+    await driver.apply_access(Access(1, dict(grants)))
+    acks, answers = [], []
+    for number in range(runs):
+        with Watcher(port, HOST, "/keyed", secrets[number], wanted=503) as watcher:
+            await asyncio.to_thread(watcher.wait)
+        del grants[_digest(secrets[number])]
+        with Watcher(port, HOST, "/keyed", secrets[number], wanted=401) as watcher:
+            began = time.monotonic()
+            await driver.apply_access(Access(number + 2, dict(grants)))
+            acks.append(time.monotonic() - began)
+            answers.append(await asyncio.to_thread(watcher.wait) - began)
+    return acks, answers
+
+
+def _grant(publish_id: str, secret: str) -> tuple[str, Grant]:
+    digest = _digest(secret)
+    return digest, Grant(digest, publish_id, str(uuid.uuid4()), str(uuid.uuid4()))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _snapshot(publishes: dict[str, Publish]) -> Snapshot:
+    return Snapshot(
+        len(publishes),
+        dict(publishes),
+        denied_networks=DENIED_NETWORKS,
+        allowed_networks=("127.0.0.0/8",),
+    )
+
+
+def _publish(path: str, port: int, upstream: int, mode: str = "none") -> Publish:
     pk = str(uuid.uuid4())
-    backend: Any = bundle_pb2.Backend(id="b", host="127.0.0.1", port=upstream, weight=1)
+    backend = bundle_pb2.Backend(id="b", host="127.0.0.1", port=upstream, weight=1)
+    route = bundle_pb2.Route(
+        id="r", match="prefix", path=path, methods=["GET"], timeout_ms=15000, upstream_id="u"
+    )
     bundle = bundle_pb2.Bundle(
         schema=1,
         publish_id=pk,
         host=HOST,
         listeners=[bundle_pb2.Listener(port=port, protocol="HTTP")],
-        auth=bundle_pb2.Auth(mode="none"),
-        routes=[
-            bundle_pb2.Route(
-                id="r",
-                match="prefix",
-                path=f"/p-{number}",
-                methods=["GET"],
-                timeout_ms=15000,
-                upstream_id="u",
-            )
-        ],
+        auth=bundle_pb2.Auth(mode=mode),
+        routes=[route],
         upstreams=[bundle_pb2.Upstream(id="u", name="u", backends=[backend])],
     )
     digest = hashlib.sha256(bundle.SerializeToString()).hexdigest()

@@ -60,12 +60,22 @@ class Result:
 
     def save(self) -> Path:
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{self.name}{'.quick' if self.quick else ''}.json"
+        path = _file(self.name, quick=self.quick)
         self.machine["load_after"] = machine.load()
         document = asdict(self) | {"seconds": round(time.time() - self.began, 1)}
         document["figures"] = [asdict(each) | {"verdict": each.verdict} for each in self.figures]
         path.write_text(json.dumps(document, indent=1) + "\n")
         return path
+
+
+def saved(names: Iterable[str], *, quick: bool) -> list[dict[str, Any]]:
+    """The last results that there are."""
+    files = [_file(name, quick=quick) for name in names]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def _file(name: str, *, quick: bool) -> Path:
+    return RESULTS / f"{name}{'.quick' if quick else ''}.json"
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:

@@ -94,6 +94,6 @@ def _gateway(result: Result, scene: Scene, runs: int) -> None:
         if found:
             result.add(f"Envoy's own {kind.upper()} update: p50", found[0].get("p50"), "ms")
             result.add(f"Envoy's own {kind.upper()} update: p99", found[0].get("p99"), "ms")
-    acks, answers = envoy.driver_alone(runs, scene.stack.ports.upstream)
+    acks, answers = envoy.publishes_alone(runs, scene.stack.ports.upstream)
     result.add_times("driver alone: apply", acks, baseline="lab: ACK 2.4 / 3.2 ms")
     result.add_times("driver alone: apply → 200", answers, baseline="lab: 2.9 / 4.3 ms")

@@ -6,7 +6,7 @@ import json
 import time
 from uuid import UUID
 
-from benchmarks import bulk, footprint
+from benchmarks import bulk, envoy, footprint
 from benchmarks.figures import Result
 from benchmarks.place import scene_of, started
 from benchmarks.watcher import Watcher
@@ -39,6 +39,11 @@ def run(result: Result, *, quick: bool) -> None:
                 baseline=LAB.get(size, ""),
             )
             _memory(result, scene, size)
+    for size in QUICK_SIZES if quick else SIZES:
+        _, refused = envoy.keys_alone(min(runs, 15), size)
+        result.add_times(
+            f"driver alone: push → 401, {size:,} keys", refused, baseline=LAB.get(size, "")
+        )
 
 
 def keyed_publish(scene: Scene) -> str:
