@@ -31,15 +31,19 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="imp-faults-"))
     home.chmod(0o711)  # PostgreSQL's user has to pass through
     began, results = time.monotonic(), []
-    with FaultStack(home / "stack", say=lambda words: print(words, file=sys.stderr)) as stack:
-        stack.start()
-        world = World(stack)
-        world.build()
-        print(f"built in {time.monotonic() - began:.0f} s", flush=True)
-        for seed in range(arguments.first, arguments.first + arguments.seeds):
-            results.append(run(world, seed, arguments))
-            if results[-1]["violations"]:
-                break  # what it broke would be held against the next seed
+    try:
+        with FaultStack(home / "stack", say=lambda words: print(words, file=sys.stderr)) as stack:
+            stack.start()
+            world = World(stack)
+            world.build()
+            print(f"built in {time.monotonic() - began:.0f} s", flush=True)
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
+                results.append(run(world, seed, arguments))
+                if results[-1]["violations"]:
+                    break  # what it broke would be held against the next seed
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(home, ignore_errors=True)
+        raise
     return report(results, time.monotonic() - began, home)
 
 
