@@ -80,6 +80,7 @@ class Session:
         self._listener = listener
         self._version = version
         self._call: Any = None
+        self._writing: asyncio.Future[Any] | None = None
         self._welcomed_at = 0.0
 
     async def run(self, stopping: asyncio.Event, broken: asyncio.Event) -> Ending:
@@ -205,7 +206,11 @@ class Session:
 
     async def _send(self, message: agent_pb2.AgentMessage) -> None:
         async with asyncio.timeout(WRITE_SECONDS):
-            await keep(self._call.write(message))
+            if self._writing is not None and not self._writing.done():
+                # A writer that was cancelled left its write under way; gRPC takes one at a time.
+                await asyncio.wait([self._writing])
+            self._writing = asyncio.ensure_future(self._call.write(message))
+            await keep(self._writing)
         if message.WhichOneof("payload") == "deploy_result":
             faultpoint.reach("agent.reported")
 

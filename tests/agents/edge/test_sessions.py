@@ -211,7 +211,12 @@ async def test_stopping_says_goodbye_and_detaches(
     await until(lambda: agent.condition.connected)
 
     assert await runner.stop(agent) == Exit.OK
-    assert peer.heard[-1].goodbye.reason == pb.Goodbye.STOPPING
+    # It was sent; the peer reads at its own pace.
+    await until(
+        lambda: any(each.goodbye.reason == pb.Goodbye.STOPPING for each in peer.heard),
+        str([each.WhichOneof("payload") for each in peer.heard]),
+        3,
+    )
     assert (gateway.detached, gateway.stopped) == (1, 0)
 
 
