@@ -1,6 +1,7 @@
 """TCP ports on the loopback interface."""
 
 import os
+import random
 import socket
 
 
@@ -31,15 +32,22 @@ def require_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
 
 
 def free(count: int = 1) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports that were free a moment ago, all different.
+
+    None is one that the kernel gives to outgoing connections (32768 and above on Linux), since such a
+    connection could take it before the server that it is meant for does.
+    """
+    found: list[int] = []
+    for port in random.sample(range(12_000, 32_000), 5_000):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:

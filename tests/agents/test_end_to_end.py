@@ -25,6 +25,7 @@ from django.db import connection
 from clusters.models import Agent, Cluster
 from clusters.services import agents as agent_services
 from clusters.services import tokens
+from deploy.local import ports
 from publishing import services as publishing
 from publishing.models import AgentPublish, Deployment, ProductPublish
 from publishing.states import Progress, Status
@@ -45,9 +46,7 @@ HOST = "api.e2e.example.com"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free()[0]
 
 
 def until(check: Callable[[], Any], what: str, seconds: float = 20) -> Any:

@@ -25,6 +25,7 @@ from agents.edge import cli
 from agents.edge.agent import Exit
 from agents.edge.state import StateDir
 from agents.wire import agent_pb2 as pb
+from deploy.local import ports
 from tests.agents.edge.conftest import until
 from tests.agents.edge.peer import Peer
 
@@ -107,9 +108,7 @@ async def program() -> AsyncIterator[Program]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free()[0]
 
 
 def publish(peer: Peer, port: int, rewrite: str = "") -> str:

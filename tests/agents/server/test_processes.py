@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -53,12 +54,10 @@ class Processes:
         self.until(lambda: self.listening() == count)
 
     def children(self) -> list[int]:
-        table = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        ).stdout
-        rows = [line.split(None, 2) for line in table.splitlines()]
-        mine = [row for row in rows if int(row[1]) == self.parent.pid and "runagentd" in row[2]]
-        return sorted(int(row[0]) for row in mine)
+        try:
+            return sorted(child.pid for child in psutil.Process(self.parent.pid).children())
+        except psutil.NoSuchProcess:
+            return []
 
     def listening(self) -> int:
         return self.log.read_text().count("agentd listens on")

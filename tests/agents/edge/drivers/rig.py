@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import http.server
 import json
-import socket
 import threading
 import time
 import uuid
@@ -16,15 +15,14 @@ from typing import Any
 
 from agents.edge.model import Access, Grant, PlanLimit, Publish, Snapshot
 from agents.wire import bundle_pb2 as pb
+from deploy.local import ports
 
 DENIED = ("169.254.0.0/16", "203.0.113.0/24")
 HOST = "pay.test"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free()[0]
 
 
 class Echo:
