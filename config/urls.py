@@ -12,6 +12,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("", include("accounts.urls")),
     path("", include("clusters.urls")),
+    path("", include("catalog.urls")),
     path("", include("publishing.urls")),
     path("", include("agents.server.urls")),
     path("api/v1/", include("accounts.api.urls")),
