@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -15,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization, TenantQuerySet
 from catalog.models import Gateway, Match, Product
 from clusters.models import Agent, Cluster
-from publishing.states import OPEN, Happening, Kind, Outcome, Progress, Status
+from publishing.states import OPEN, DraftStep, Happening, Kind, Outcome, Progress, Status
 
 
 class Environment(models.TextChoices):
@@ -367,19 +368,38 @@ class RouteClaim(models.Model):
         return f"{self.method} {self.host}:{self.port}{self.path}"
 
 
+class PublishDraftQuerySet(models.QuerySet):
+    def visible_to(self, user: Any) -> PublishDraftQuerySet:
+        """One's own, of products that one may still see."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(user=user, product__in=Product.objects.visible_to(user))
+
+
 class PublishDraft(models.Model):
     """The wizard's memory: one per person and product, deleted when the publish is created."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     product = models.ForeignKey(Product, models.CASCADE, related_name="drafts")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    step = models.CharField(max_length=16, default="cluster")
-    data = models.JSONField(default=dict)
-    updated_at = models.DateTimeField(auto_now=True)
+    step = models.CharField(
+        _("step"), max_length=16, choices=DraftStep, default=DraftStep.CLUSTER, editable=False
+    )
+    data = models.JSONField(default=dict)  # answers, as typed: judged when their step is left
+    # Raised by every save; whoever holds an older one and is not its writer missed something.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    writer = models.CharField(max_length=32, blank=True, editable=False)  # the tab that saved last
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = PublishDraftQuerySet.as_manager()
 
     class Meta:
+        ordering = ["-updated_at", "id"]
         constraints = [
-            models.UniqueConstraint(name="publishing_draft_once", fields=["product", "user"])
+            models.UniqueConstraint(name="publishing_draft_once", fields=["product", "user"]),
+            models.CheckConstraint(
+                name="publishing_draft_step_known", condition=Q(step__in=DraftStep.values)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -94,6 +94,15 @@ class Happening(TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+class DraftStep(TextChoices):
+    """Of the wizard, in order: each follows from those before it."""
+
+    CLUSTER = "cluster", _("Cluster")
+    GATEWAY = "gateway", _("Gateway")
+    SETTINGS = "settings", _("Environment · auth · access")
+    REVIEW = "review", _("Review")
+
+
 def check_publish_move(source: str, target: Status) -> None:
     if target not in PUBLISH_MOVES[Status(source)]:
         raise InvalidTransition(
