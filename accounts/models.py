@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -241,3 +242,56 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action} {self.object_label}"
+
+
+class NoticeQuerySet(TenantQuerySet):
+    def open(self) -> NoticeQuerySet:
+        """Still true: neither ended nor past its own end."""
+        return self.filter(ended_at=None).exclude(until__lte=timezone.now())
+
+    def unread_by(self, user: Any) -> NoticeQuerySet:
+        return self.exclude(readers=user)
+
+
+class Notice(models.Model):
+    """Something that an organization should know, kept so that whoever comes later reads it, too.
+
+    `text` is the English source with placeholders for `params`: each reader gets it in their language.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="notices")
+    # One open notice for each topic: "cluster.maintenance:<id>".
+    topic = models.CharField(max_length=120, editable=False)
+    text = models.CharField(max_length=300, editable=False)
+    params = models.JSONField(default=dict, encoder=DjangoJSONEncoder, editable=False)
+    url = models.CharField(max_length=300, blank=True, editable=False)
+    until = models.DateTimeField(_("until"), null=True, editable=False)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
+    readers = models.ManyToManyField(User, related_name="+", editable=False)
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="accounts_notice_one_open_per_topic",
+                fields=["organization", "topic"],
+                condition=Q(ended_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.words
+
+    @property
+    def words(self) -> str:
+        return gettext(self.text) % self.params
+
+    @property
+    def over(self) -> bool:
+        return self.ended_at is not None or (
+            self.until is not None and self.until <= timezone.now()
+        )

@@ -163,6 +163,46 @@ def in_maintenance(now: datetime) -> Q:
     )
 
 
+class RegionQuerySet(models.QuerySet):
+    def offered_to(self, organization: Organization | None) -> RegionQuerySet:
+        """Those of everybody, and the organization's own."""
+        return self.filter(Q(organization=None) | Q(organization=organization))
+
+
+class Region(models.Model):
+    """A name that operators choose when they register a cluster. The list grows with what they type."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="regions",
+        verbose_name=_("operator"),
+        help_text=_("Empty: every operator is offered it."),
+    )
+    name = models.CharField(_("name"), max_length=100)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = RegionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="clusters_region_name_once",
+                fields=["organization", "name"],
+                nulls_distinct=False,
+                violation_error_message=_("This region is in the list already."),
+            ),
+            models.CheckConstraint(name="clusters_region_named", condition=~Q(name="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Cluster(models.Model):
     """A Kubernetes cluster (or plain host) whose gateways agents drive."""
 
