@@ -19,7 +19,7 @@ from benchmarks.fleet.work import Work
 if TYPE_CHECKING:
     from benchmarks.fleet.fleet import Fleet
 
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = 45.0  # as agents.edge.session has it
 # Stands for reading the manifest and applying it, where the agents do no work.
 SETTLE_SECONDS = (1.0, 5.0)
 
