@@ -103,11 +103,16 @@ class DraftStep(TextChoices):
     REVIEW = "review", _("Review")
 
 
+def in_words(label: object) -> str:
+    """A state inside a sentence, in the reader's language."""
+    return str(label).lower()
+
+
 def check_publish_move(source: str, target: Status) -> None:
     if target not in PUBLISH_MOVES[Status(source)]:
         raise InvalidTransition(
             gettext("A publish cannot move from %(source)s to %(target)s.")
-            % {"source": source, "target": target}
+            % {"source": in_words(Status(source).label), "target": in_words(target.label)}
         )
 
 
@@ -115,5 +120,5 @@ def check_deployment_move(source: str, target: Progress) -> None:
     if target not in DEPLOYMENT_MOVES[Progress(source)]:
         raise InvalidTransition(
             gettext("A deployment cannot move from %(source)s to %(target)s.")
-            % {"source": source, "target": target}
+            % {"source": in_words(Progress(source).label), "target": in_words(target.label)}
         )

@@ -34,5 +34,8 @@ def check_move(source: str, target: Status) -> None:
     if target not in TRANSITIONS[Status(source)]:
         raise InvalidTransition(
             gettext("A subscription cannot move from %(source)s to %(target)s.")
-            % {"source": source, "target": target}
+            % {
+                "source": str(Status(source).label).lower(),
+                "target": str(target.label).lower(),
+            }
         )

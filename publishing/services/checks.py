@@ -16,10 +16,10 @@ from clusters.models import Cluster
 from clusters.rules import port_ranges
 from core.addresses import forbidden, literal
 from core.errors import DomainError, InvalidTransition
-from publishing.compile import Compiled, Definition
+from publishing.compile import Definition
 from publishing.models import AuthMode, ProductPublish
 from publishing.services.deployments import hold_cluster, open_deployment
-from publishing.states import EDITABLE, Status
+from publishing.states import EDITABLE, Status, in_words
 
 # What the drivers enforce today. Anything else would leave an API open that looks protected.
 ENFORCED = (AuthMode.NONE, AuthMode.API_KEY)
@@ -27,8 +27,8 @@ ENFORCED = (AuthMode.NONE, AuthMode.API_KEY)
 
 def before_publish(publish: ProductPublish, definition: Definition) -> None:
     """The cheap and most telling refusals first."""
-    _auth_mode(publish)
-    _maintenance(publish.cluster)
+    enforced(publish.auth_mode)
+    in_service(publish.cluster)
     _offer(publish)
     drivable(publish.gateway, publish.cluster)
     _contents(definition)
@@ -52,20 +52,22 @@ def drivable(gateway: Gateway, cluster: Cluster) -> None:
     )
 
 
-def _auth_mode(publish: ProductPublish) -> None:
-    if publish.auth_mode not in ENFORCED:
+def enforced(auth_mode: str) -> None:
+    """What no gateway enforces must not look protected."""
+    if auth_mode not in ENFORCED:
         raise DomainError(
             _(
                 "No gateway enforces %(mode)s yet, so this publish would not be protected. "
                 "Set the auth mode to api-key or none."
             )
-            % {"mode": publish.get_auth_mode_display()},
+            % {"mode": AuthMode(auth_mode).label},
             code="auth_mode_unsupported",
-            details={"auth_mode": publish.auth_mode, "supported": [str(mode) for mode in ENFORCED]},
+            details={"auth_mode": auth_mode, "supported": [str(mode) for mode in ENFORCED]},
         )
 
 
-def _maintenance(cluster: Cluster) -> None:
+def in_service(cluster: Cluster) -> None:
+    """Maintenance blocks new publishes, never a withdrawal."""
     if not cluster.maintained:
         return
     until = cluster.maintenance_until
@@ -198,7 +200,7 @@ def at_rest(publish: ProductPublish, wish: str) -> None:
     if publish.status not in EDITABLE:
         raise InvalidTransition(
             _("This publish is %(status)s. Withdraw it first to %(wish)s.")
-            % {"status": publish.status, "wish": wish},
+            % {"status": in_words(publish.get_status_display()), "wish": wish},
             details={"status": publish.status},
         )
     deployment = open_deployment(publish)
@@ -209,9 +211,9 @@ def at_rest(publish: ProductPublish, wish: str) -> None:
                 "Wait for it, or cancel it while it is queued, to %(wish)s."
             )
             % {
-                "status": publish.status,
+                "status": in_words(publish.get_status_display()),
                 "number": deployment.number,
-                "progress": deployment.status,
+                "progress": in_words(deployment.get_status_display()),
                 "wish": wish,
             },
             code="deployment_under_way",
@@ -232,12 +234,9 @@ def movable(publish: ProductPublish) -> None:
         )
 
 
-def target_free(publish: ProductPublish) -> None:
-    """One publish per target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
-    if publish.status == Status.PUBLISHED:
-        return
-    hold_cluster(publish.cluster_id)
-    other = (
+def occupant(publish: ProductPublish) -> ProductPublish | None:
+    """Who has the target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
+    return (
         ProductPublish.objects.filter(
             Q(status__in=[Status.DRAFT, Status.PUBLISHED]) | Q(wanted_revision__isnull=False),
             product=publish.product_id,
@@ -248,6 +247,19 @@ def target_free(publish: ProductPublish) -> None:
         .exclude(pk=publish.pk)
         .first()
     )
+
+
+def target_free(publish: ProductPublish) -> None:
+    """One publish per target."""
+    if publish.status == Status.PUBLISHED:
+        return
+    hold_cluster(publish.cluster_id)
+    unoccupied(publish)
+
+
+def unoccupied(publish: ProductPublish) -> None:
+    """The same question without a lock, for those who only look."""
+    other = occupant(publish)
     if other is not None:
         raise DomainError(
             _(
@@ -258,17 +270,17 @@ def target_free(publish: ProductPublish) -> None:
                 "product": publish.product,
                 "environment": publish.environment,
                 "cluster": publish.cluster.name,
-                "status": other.status,
+                "status": in_words(other.get_status_display()),
             },
             code="publish_exists",
             details={"publish_id": str(other.pk), "status": other.status},
         )
 
 
-def something_new(publish: ProductPublish, compiled: Compiled) -> None:
+def something_new(publish: ProductPublish, digest: str) -> None:
     """Live and wanted: while something else is on its way, going back is a change."""
     live = publish.live_revision
-    if live and live.digest == compiled.digest and publish.wanted_revision_id == live.pk:
+    if live and live.digest == digest and publish.wanted_revision_id == live.pk:
         raise DomainError(
             _("This is what the gateways serve already (r%(number)d). Change something first.")
             % {"number": live.number},

@@ -21,7 +21,14 @@ from publishing.models import Deployment, ProductPublish, PublishRevision
 from publishing.rules import Settings
 from publishing.services import checks, claims, deployments
 from publishing.services.timeline import announce, record, tell
-from publishing.states import Happening, Kind, Progress, Status, check_publish_move
+from publishing.states import (
+    Happening,
+    Kind,
+    Progress,
+    Status,
+    check_publish_move,
+    in_words,
+)
 
 MAX_NOTE = 500
 # Of a subscription. Its own context lies above this one; the database refuses the deletion as well.
@@ -117,7 +124,7 @@ def delete(*, actor: Any, publish_id: UUID) -> None:
                 "This publish is %(status)s, but %(count)d subscriptions to it are open. "
                 "They must be cancelled before it can be deleted."
             )
-            % {"status": publish.status, "count": count},
+            % {"status": in_words(publish.get_status_display()), "count": count},
             code="subscriptions_open",
             details={"status": publish.status, "subscriptions": count},
         )
@@ -140,7 +147,7 @@ def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
     checks.before_publish(row, definition)
     checks.target_free(row)
     compiled = compile_bundle(definition)
-    checks.something_new(row, compiled)
+    checks.something_new(row, compiled.digest)
     claims.check(row, compiled.bundle, actor=actor)
     revision = _revision(row, compiled, actor)
     deployment = deployments.request(row, Kind.PUBLISH, revision, actor=actor, note=note)
@@ -155,8 +162,8 @@ def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
     row = _workable(actor, publish_id)
     if row.status != Status.PUBLISHED:
         raise InvalidTransition(
-            _("This publish is %(status)s; only a PUBLISHED one can be withdrawn.")
-            % {"status": row.status},
+            _("This publish is %(status)s; only a published one can be withdrawn.")
+            % {"status": in_words(row.get_status_display())},
             details={"status": row.status},
         )
     deployment = deployments.request(row, Kind.WITHDRAW, None, actor=actor, note=reason)
@@ -172,8 +179,11 @@ def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
     deployment = deployments.named(row.deployments.all()).get(pk=deployment_id)
     if deployment.status != Progress.QUEUED:
         raise InvalidTransition(
-            _("Deployment #%(number)d is %(status)s; only a QUEUED one can be cancelled.")
-            % {"number": deployment.number, "status": deployment.status},
+            _("Deployment #%(number)d is %(status)s; only a queued one can be cancelled.")
+            % {
+                "number": deployment.number,
+                "status": in_words(deployment.get_status_display()),
+            },
             details={"status": deployment.status},
         )
     deployments.cancel(row, deployment, actor=actor)

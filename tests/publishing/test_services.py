@@ -292,7 +292,7 @@ def test_a_published_publish_is_not_edited_and_the_state_is_named():
         "invalid_state",
         {"status": "PUBLISHED"},
     )
-    assert "PUBLISHED" in refusal.value.message
+    assert "published" in refusal.value.message
 
 
 def test_a_draft_on_its_way_is_not_edited():
@@ -446,7 +446,7 @@ def test_a_publish_with_an_open_subscription_is_not_deleted(status):
         services.delete(actor=stage.user, publish_id=stage.publish.pk)
     assert refusal.value.code == "subscriptions_open"
     assert refusal.value.details == {"status": "WITHDRAWN", "subscriptions": 1}
-    assert "WITHDRAWN" in refusal.value.message
+    assert "withdrawn" in refusal.value.message
 
 
 @pytest.mark.parametrize("status", ["rejected", "cancelled"])
