@@ -54,6 +54,15 @@ def secret(name: str, *, debug_default: str | None) -> str:
     return value
 
 
+def secrets(name: str, *, debug_default: str | None) -> list[str]:
+    """Secrets as in `secret`, separated by commas or line breaks, at least one."""
+    values = text(name, debug_default).replace("\n", ",").split(",")
+    found = [value.strip() for value in values if value.strip()]
+    if not found or any(len(value) < 32 for value in found):
+        raise ImproperlyConfigured(f"{name} needs keys of at least 32 characters each.")
+    return found
+
+
 def database(name: str, default: str | None = None) -> dict[str, Any]:
     """A PostgreSQL URL as Django's DATABASES entry.
 

@@ -24,6 +24,11 @@ SECRET_KEY = env.secret(
 TOKEN_PEPPER = env.secret(
     "TOKEN_PEPPER", debug_default="only-for-debug-pepper-0123456789-0123456789" if DEBUG else None
 )
+# Seal the private keys of certificates. The first seals, all of them open: see core/sealing.py.
+ENCRYPTION_KEYS = env.secrets(
+    "ENCRYPTION_KEYS",
+    debug_default="only-for-debug-sealing-0123456789-0123456789" if DEBUG else None,
+)
 JWT_KEY = hashlib.sha256(b"imp-gateway jwt\n" + SECRET_KEY.encode()).hexdigest()
 
 # --- Where it runs ------------------------------------------------------------------------------

@@ -199,6 +199,7 @@ class Stack:
             "DEBUG": "true",
             "SECRET_KEY": self._secret("secret_key"),
             "TOKEN_PEPPER": self._secret("token_pepper"),
+            "ENCRYPTION_KEYS": self._secret("encryption_key"),
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.valkey.url,
             "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",

@@ -17,8 +17,8 @@ from deploy.local import processes
 from deploy.local.postgres import Postgres
 from deploy.local.valkey import Valkey
 
-SECRETS = ("SECRET_KEY", "TOKEN_PEPPER")
-FILLER = "a throwaway value, long and mixed enough for the deployment checks: 7hR2-kQ9z"
+SECRETS = ("SECRET_KEY", "TOKEN_PEPPER", "ENCRYPTION_KEYS")
+FILLER = "a throwaway value: long and mixed enough for the deployment checks: 7hR2-kQ9z"
 
 
 class Throwaway:

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 
-READERS = {"text", "boolean", "integer", "listing", "secret", "database"}
+READERS = {"text", "boolean", "integer", "listing", "secret", "secrets", "database"}
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,8 @@ def test_booleans(monkeypatch, text, value):
         (lambda: env.integer("X", 1), "many"),
         (lambda: env.integer("X", 1), "-1"),
         (lambda: env.secret("X", debug_default=None), "short"),
+        (lambda: env.secrets("X", debug_default=None), f"{'long' * 8},short"),
+        (lambda: env.secrets("X", debug_default=None), " , "),
         (lambda: env.database("X"), "mysql://localhost/imp"),
         (lambda: env.database("X"), "postgresql://localhost"),
     ],

@@ -10,6 +10,7 @@ import pytest
 SERVER = {
     "SECRET_KEY": "a-real-secret-of-a-real-server-0123456789-0123456789-xyz",
     "TOKEN_PEPPER": "another-real-secret-0123456789-0123456789",
+    "ENCRYPTION_KEYS": "a-third-real-secret-0123456789-0123456789",
     "DATABASE_URL": "postgresql://imp@/imp?host=/run/pg",
     "REDIS_URL": "unix:///run/valkey.sock",
     "PUBLIC_URL": "https://portal.example.com",
@@ -42,7 +43,9 @@ def settings(**variables):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "TOKEN_PEPPER", "DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "TOKEN_PEPPER", "ENCRYPTION_KEYS", "DATABASE_URL", "REDIS_URL"]
+)
 def test_a_server_has_no_default_for(name):
     done = run("-c", SHOW, **{k: v for k, v in SERVER.items() if k != name})
 
