@@ -66,6 +66,20 @@ def forbidden(address: str | Address, allowed_networks: Iterable[str] = ()) -> b
     )
 
 
+def internal(address: str | Address, allowed_networks: Iterable[str] = ()) -> bool:
+    """True if `address` is not plainly of the public Internet: private networks count as inside, too.
+
+    A network that the operator allowed wins. Raises ValueError if it is not an address.
+    """
+    meanings = _meanings(ip_address(address))
+    allowed = [ip_network(network, strict=False) for network in allowed_networks]
+    return any(
+        (not meaning.is_global or _within(meaning, _DENIED))
+        and not any(_within(other, allowed) for other in meanings)
+        for meaning in meanings
+    )
+
+
 def literal(host: str) -> Address | None:
     """The address that `host` is without asking DNS: a literal in any spelling, or a known local name."""
     name = host.strip().rstrip(".").lower()
