@@ -53,8 +53,8 @@ class Agentd:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+    def run(self, work: Any, *, within: float = 30) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(within)
 
     def stop(self) -> None:
         if not self._stopped:
