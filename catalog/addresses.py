@@ -15,6 +15,8 @@ MAX_PATH = 500
 PERCENT = re.compile(r"%(.{0,2})", re.DOTALL)
 PATH_CHARACTER = re.compile(r"[A-Za-z0-9\-._~!$&'()+,;=:@/%]")
 UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
+PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]{0,63})\}")
+MAX_PARAMETERS = 9  # as many as a rewrite can name
 BRACKETS = re.compile(r"^\[(.*)\]$")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What getaddrinfo takes for a number: 127.1, 0x7f.1, 2130706433.
@@ -47,6 +49,58 @@ def optional_path(value: str, *, field: str, limit: int = MAX_PATH) -> str:
     return path(value, field=field, limit=limit) if value else ""
 
 
+def template(value: str, *, field: str, limit: int = MAX_PATH) -> str:
+    """A path of which whole segments may be parameters: /users/{id}/orders."""
+    segments = text(value, field=field, limit=limit).split("/")
+    names = {
+        place: _parameter(segment, field)
+        for place, segment in enumerate(segments)
+        if "{" in segment or "}" in segment
+    }
+    _check_names(list(names.values()), field)
+    # Parameters take no part in the rules of spelling.
+    plain = "/".join("_" if place in names else part for place, part in enumerate(segments))
+    kept = path(plain, field=field, limit=limit).split("/")
+    return "/".join(
+        f"{{{names[place]}}}" if place in names else part for place, part in enumerate(kept)
+    )
+
+
+def parameters(path: str) -> list[str]:
+    return PARAMETER.findall(path)
+
+
+def canonical(path: str) -> str:
+    """Two paths that match the same calls are one: what a parameter is called means nothing."""
+    return PARAMETER.sub("{}", path)
+
+
+def _parameter(segment: str, field: str) -> str:
+    found = PARAMETER.fullmatch(segment)
+    if not found:
+        raise InvalidInput(
+            _(
+                "“%(segment)s”: a parameter is a whole part between slashes, such as {id}, "
+                "of letters, digits, “_”, “-” and “.”."
+            )
+            % {"segment": segment[:80]},
+            field=field,
+        )
+    return found[1]
+
+
+def _check_names(names: list[str], field: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InvalidInput(
+            _("The parameter “%(name)s” is there twice.") % {"name": twice}, field=field
+        )
+    if len(names) > MAX_PARAMETERS:
+        raise InvalidInput(
+            _("At most %(limit)d parameters in a path.") % {"limit": MAX_PARAMETERS}, field=field
+        )
+
+
 def _refuse_hints(value: str, field: str) -> None:
     """What people write by habit, each with what to write instead."""
     hints = {
@@ -54,7 +108,8 @@ def _refuse_hints(value: str, field: str) -> None:
         "#": _("A path has no fragment: leave out “#” and what follows."),
         "\\": _("Use “/”, not “\\”, between the segments of a path."),
         "*": _("“*” is not a wildcard here. A prefix route matches everything below its path."),
-        "{": _("Path parameters are not supported. Use a prefix route for the part before “{”."),
+        "{": _("“{” begins a parameter. Only the paths of routes may have parameters."),
+        "}": _("“}” ends a parameter. Only the paths of routes may have parameters."),
     }
     for mark, hint in hints.items():
         if mark in value:

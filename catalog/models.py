@@ -96,7 +96,10 @@ class Match(models.TextChoices):
 
 
 class Route(models.Model):
-    """Which calls go to the service. The path is relative to the service's base path."""
+    """Which calls go to the service. The path is relative to the service's base path.
+
+    Whole segments may be parameters, /users/{id}: each stands for one segment, whatever its name.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     service = models.ForeignKey(ApiService, models.CASCADE, related_name="routes")
@@ -111,6 +114,12 @@ class Route(models.Model):
     )
     retries = models.PositiveIntegerField(
         _("retries"), default=0, validators=[MaxValueValidator(5)]
+    )
+
+    retry_unsafe = models.BooleanField(
+        _("retry unsafe methods"),
+        default=False,
+        help_text=_("Repeat POST and PATCH, too, although the backend may have seen the call."),
     )
 
     objects = ServicePartQuerySet.as_manager()
@@ -146,11 +155,14 @@ class Route(models.Model):
 
 
 class PolicyKind(models.TextChoices):
+    CORS = "cors", _("CORS")
     HEADERS = "headers", _("Header transforms")
+    IP = "ip", _("IP allow and deny lists")
+    REQUEST_SIZE = "request_size", _("Request size")
 
 
 class Policy(models.Model):
-    """What happens to every call of a service. `headers`: {"request": {name: value}, "response": {…}}."""
+    """What happens to every call of a service. `catalog.policies` says what each configuration holds."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     service = models.ForeignKey(ApiService, models.CASCADE, related_name="policies")

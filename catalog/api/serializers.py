@@ -26,7 +26,16 @@ from catalog.models import (
 class RouteSerializer(serializers.ModelSerializer):
     class Meta:
         model = Route
-        fields = ["id", "match", "path", "methods", "rewrite", "timeout_ms", "retries"]
+        fields = [
+            "id",
+            "match",
+            "path",
+            "methods",
+            "rewrite",
+            "timeout_ms",
+            "retries",
+            "retry_unsafe",
+        ]
         read_only_fields = fields
 
 
@@ -46,11 +55,28 @@ class PolicySerializer(serializers.ModelSerializer):
 
 class RouteBody(serializers.Serializer):
     match = serializers.ChoiceField(Match.choices, default=Match.PREFIX)
-    path = serializers.CharField(max_length=500)
+    path = serializers.CharField(
+        max_length=500,
+        help_text="Relative to the service's base path. A whole segment may be a parameter: /users/{id}.",
+    )
     methods = serializers.ListField(child=serializers.CharField(max_length=16), allow_empty=False)
-    rewrite = serializers.CharField(max_length=500, allow_blank=True, default="")
+    rewrite = serializers.CharField(
+        max_length=500,
+        allow_blank=True,
+        default="",
+        help_text="Replaces the matched path; may use its parameters. What follows a prefix is kept.",
+    )
     timeout_ms = serializers.IntegerField(min_value=1, max_value=300_000, default=15_000)
-    retries = serializers.IntegerField(min_value=0, max_value=5, default=0)
+    retries = serializers.IntegerField(
+        min_value=0,
+        max_value=5,
+        default=0,
+        help_text="After a 5xx or when the backend cannot be reached, within timeout_ms.",
+    )
+    retry_unsafe = serializers.BooleanField(
+        default=False,
+        help_text="Repeat POST and PATCH, too, though the backend may have seen them.",
+    )
 
 
 class BackendBody(serializers.Serializer):
@@ -61,12 +87,12 @@ class BackendBody(serializers.Serializer):
     health_check_path = serializers.CharField(max_length=200, allow_blank=True, default="")
 
 
-class PolicyBody(serializers.Serializer):
+class PolicyConfigBody(serializers.Serializer):
+    config = serializers.DictField(help_text="What it holds depends on the kind: see the examples.")
+
+
+class PolicyBody(PolicyConfigBody):
     kind = serializers.ChoiceField(PolicyKind.choices)
-    config = serializers.DictField(
-        default=dict,
-        help_text='headers: {"request": {name: value}, "response": {name: value}}; values are literal.',
-    )
 
 
 class KeepsId(serializers.Serializer):

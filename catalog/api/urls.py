@@ -20,6 +20,16 @@ urlpatterns = [
         services.as_view({"get": "backends", "post": "add_backend"}),
         name="api-service-backends",
     ),
+    path(
+        "provider/api-services/<uuid:pk>/policies",
+        services.as_view({"get": "policies"}),
+        name="api-service-policies",
+    ),
+    path(
+        "provider/api-services/<uuid:pk>/policies/<slug:kind>",
+        services.as_view({"get": "policy", "put": "put_policy", "delete": "delete_policy"}),
+        name="api-service-policy",
+    ),
     path("provider/routes/<uuid:pk>", views.RouteViewSet.as_view(ONE), name="route"),
     path("provider/backends/<uuid:pk>", views.BackendViewSet.as_view(ONE), name="backend"),
     path("provider/products", views.ProductViewSet.as_view(COLLECTION), name="products"),

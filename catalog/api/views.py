@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.filters import SearchFilter
@@ -15,10 +16,12 @@ from rest_framework.settings import api_settings
 
 from accounts import access
 from accounts.models import Kind, Role
-from catalog.api import filters, serializers
-from catalog.models import ApiService, Backend, Gateway, Product, Route
-from catalog.services import apis, backends, gateways, products, routes
+from catalog.api import examples, filters, serializers
+from catalog.models import ApiService, Backend, Gateway, PolicyKind, Product, Route
+from catalog.services import apis, backends, gateways, policies, products, routes
 from core.api import VisibleMixin, validated
+
+KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.values)
 
 
 class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
@@ -121,6 +124,48 @@ class ApiServiceViewSet(ProviderViewSet):
         body = validated(serializers.BackendBody, request)
         row = backends.create(actor=request.user, service_id=service_id, **body)
         return Response(serializers.BackendSerializer(row).data, status=201)
+
+    @extend_schema(
+        responses=serializers.PolicySerializer(many=True), filters=False, examples=examples.POLICIES
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def policies(self, request: Request, pk: str) -> Response:
+        """What happens to every call of the service, by kind: at most one of each."""
+        rows = self.get_object().policies.all()
+        return Response(serializers.PolicySerializer(rows, many=True).data)
+
+    @extend_schema(
+        parameters=[KIND], responses=serializers.PolicySerializer, examples=examples.POLICIES
+    )
+    @action(detail=True, methods=["get"])
+    def policy(self, request: Request, pk: str, kind: str) -> Response:
+        """404 when the service has no policy of this kind."""
+        row = get_object_or_404(self.get_object().policies, kind=kind)
+        return Response(serializers.PolicySerializer(row).data)
+
+    @extend_schema(
+        parameters=[KIND],
+        request=serializers.PolicyConfigBody,
+        responses=serializers.PolicySerializer,
+        examples=examples.CONFIGS,
+    )
+    @policy.mapping.put
+    def put_policy(self, request: Request, pk: str, kind: str) -> Response:
+        """Set the policy of this kind, whether there was one or not. It counts from the next publish.
+
+        400 names what is wrong with it: `config.allow_origins.0`.
+        """
+        service_id = self.writing_to()
+        body = validated(serializers.PolicyConfigBody, request)
+        row = policies.put(actor=request.user, service_id=service_id, kind=kind, **body)
+        return Response(serializers.PolicySerializer(row).data)
+
+    @extend_schema(parameters=[KIND], responses={204: None})
+    @policy.mapping.delete
+    def delete_policy(self, request: Request, pk: str, kind: str) -> Response:
+        """Calls pass without it from the next publish. 404 when there is none of this kind."""
+        policies.delete(actor=request.user, service_id=self.writing_to(), kind=kind)
+        return Response(status=204)
 
 
 class RouteViewSet(ProviderViewSet):

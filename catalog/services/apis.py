@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import access, audit
 from accounts.models import Kind, Role
 from catalog.addresses import path
-from catalog.models import ApiService
+from catalog.models import ApiService, Policy, PolicyKind
 from catalog.services import parts
 from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
@@ -101,17 +101,21 @@ def facts(service: ApiService) -> dict[str, Any]:
         "base_path": service.base_path,
         "routes": [
             f"{row} ({row.match}) → {row.rewrite or '='} {row.timeout_ms} ms × {row.retries + 1}"
+            f"{' unsafe' if row.retry_unsafe else ''}"
             for row in service.routes.all()
         ],
         "backends": [
             f"{row}{' TLS' if row.tls else ''} weight {row.weight} {row.health_check_path}".rstrip()
             for row in service.backends.all()
         ],
-        "policies": [
-            {row.kind: {side: list(names) for side, names in row.config.items()}}
-            for row in service.policies.all()
-        ],
+        "policies": [{row.kind: _told(row)} for row in service.policies.all()],
     }
+
+
+def _told(policy: Policy) -> dict[str, Any]:
+    if policy.kind != PolicyKind.HEADERS:
+        return policy.config
+    return {side: list(names) for side, names in policy.config.items()}
 
 
 def touch(service: ApiService, actor: Any, *, before: dict[str, Any]) -> None:

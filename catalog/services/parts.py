@@ -11,7 +11,8 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from accounts import access
-from catalog import rules
+from catalog import policies, rules
+from catalog.addresses import canonical
 from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Route
 from catalog.text import listing
 from core.errors import DomainError, InvalidInput
@@ -43,7 +44,7 @@ def set_backends(service: ApiService, wanted: Iterable[Values]) -> None:
 
 
 def set_policies(service: ApiService, wanted: Iterable[Values]) -> None:
-    values = _clean(wanted, rules.policy, "policies", len(rules.CONFIGS))
+    values = _clean(wanted, policies.policy, "policies", len(policies.CONFIGS))
     _once((item["kind"] for item in values), "policy_exists", _("Each kind of policy fits once."))
     _replace(Policy, {"service": service}, values, key=("kind",))
 
@@ -61,11 +62,14 @@ def set_listeners(gateway: Gateway, wanted: Iterable[Values]) -> None:
 
 
 def check_overlap(routes: Iterable[Values]) -> None:
-    """A method of a path belongs to one route, or which one answers would be chance."""
+    """A method of a path belongs to one route, or which one answers would be chance.
+
+    /users/{id} and /users/{name} are one path. /users/me is another, and more specific.
+    """
     taken: set[tuple[str, str, str]] = set()
     for route in routes:
         for method in route["methods"]:
-            call = (route["match"], route["path"], method)
+            call = (route["match"], canonical(route["path"]), method)
             if call in taken:
                 raise DomainError(
                     _(
@@ -73,7 +77,7 @@ def check_overlap(routes: Iterable[Values]) -> None:
                     )
                     % {"method": method, "path": route["path"], "match": route["match"]},
                     code="route_exists",
-                    details={"match": call[0], "path": call[1], "method": method},
+                    details={"match": call[0], "path": route["path"], "method": method},
                 )
             taken.add(call)
 
