@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -288,6 +289,15 @@ class Product(models.Model):
         return f"{self.name} v{self.version}"
 
 
+EXPIRES_SOON = timedelta(days=30)
+
+
+class Validity(models.TextChoices):
+    VALID = "valid", _("valid")
+    EXPIRING = "expiring", _("expires soon")
+    EXPIRED = "expired", _("expired")
+
+
 class GatewayQuerySet(TenantQuerySet):
     def drivable_on(self, cluster: Cluster) -> GatewayQuerySet:
         """Those of a class that an agent of the cluster says it can drive."""
@@ -326,8 +336,77 @@ class Gateway(models.Model):
         return self.name
 
 
+class Certificate(models.Model):
+    """A TLS certificate with its private key, which no answer, page or log ever shows again.
+
+    Replacing it makes the next version, in place: gateways take it over without a new publish.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="certificates")
+    name = models.CharField(_("name"), max_length=120)
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    chain = models.TextField(_("certificate"))  # PEM: the server's certificate first
+    sealed_key = models.TextField(editable=False)  # core.sealing, at the place of `sealing_place`
+    fingerprint = models.CharField(_("SHA-256"), max_length=64, editable=False)  # hex, of the first
+    subject = models.CharField(_("subject"), max_length=500, blank=True, editable=False)
+    issuer = models.CharField(_("issuer"), max_length=500, blank=True, editable=False)
+    hosts = ArrayField(models.CharField(max_length=253), verbose_name=_("hosts"), editable=False)
+    key_type = models.CharField(_("key"), max_length=32, editable=False)
+    not_before = models.DateTimeField(_("valid from"), editable=False)
+    not_after = models.DateTimeField(_("valid until"), editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="catalog_certificate_name_once",
+                fields=["organization", "name"],
+                violation_error_message=_("You already have a certificate of this name."),
+            ),
+            models.CheckConstraint(
+                name="catalog_certificate_has_hosts", condition=Q(hosts__len__gt=0)
+            ),
+            models.CheckConstraint(
+                name="catalog_certificate_ends_after_it_begins",
+                condition=Q(not_after__gt=F("not_before")),
+            ),
+            models.CheckConstraint(
+                name="catalog_certificate_key_is_sealed", condition=Q(sealed_key__startswith="v1.")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def sealing_place(self) -> str:
+        return f"catalog.certificate:{self.pk}"
+
+    @property
+    def days_left(self) -> int:
+        """Whole days until it ends; negative once it has."""
+        return (self.not_after - timezone.now()) // timedelta(days=1)
+
+    @property
+    def status(self) -> Validity:
+        left = self.not_after - timezone.now()
+        if left <= timedelta(0):
+            return Validity.EXPIRED
+        return Validity.EXPIRING if left < EXPIRES_SOON else Validity.VALID
+
+    def covers(self, host: str) -> bool:
+        """By RFC 6125: a wildcard stands for one label."""
+        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
+
 class Protocol(models.TextChoices):
     HTTP = "HTTP", "HTTP"
+    HTTPS = "HTTPS", "HTTPS"
 
 
 class ListenerQuerySet(TenantQuerySet):
@@ -335,7 +414,11 @@ class ListenerQuerySet(TenantQuerySet):
 
 
 class Listener(models.Model):
-    """A port that the gateway opens. Providers share one listener per cluster and port."""
+    """A port that the gateway opens. Providers share one listener per cluster and port.
+
+    With a hostname it is there for that host alone ("*.example.com": for every host below). Of several
+    on one port the most specific serves a host.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="listeners")
@@ -345,20 +428,43 @@ class Listener(models.Model):
     protocol = models.CharField(
         _("protocol"), max_length=8, choices=Protocol, default=Protocol.HTTP
     )
+    hostname = models.CharField(_("hostname"), max_length=253, blank=True)  # lower case
+    certificate = models.ForeignKey(
+        Certificate,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="listeners",
+        verbose_name=_("certificate"),
+    )
 
     objects = ListenerQuerySet.as_manager()
 
     class Meta:
-        ordering = ["port"]
+        ordering = ["port", "hostname"]
         constraints = [
-            models.UniqueConstraint(name="catalog_listener_port_once", fields=["gateway", "port"]),
+            models.UniqueConstraint(
+                name="catalog_listener_place_once", fields=["gateway", "port", "hostname"]
+            ),
             models.CheckConstraint(
                 name="catalog_listener_port_range", condition=Q(port__range=(1, 65535))
             ),
             models.CheckConstraint(
                 name="catalog_listener_protocol_known", condition=Q(protocol__in=Protocol.values)
             ),
+            models.CheckConstraint(
+                name="catalog_listener_certificate_iff_https",
+                condition=Q(protocol=Protocol.HTTPS, certificate__isnull=False)
+                | Q(~Q(protocol=Protocol.HTTPS), certificate=None),
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.port}/{self.protocol}"
+        place = f"{self.port}/{self.protocol}"
+        return f"{place} {self.hostname}" if self.hostname else place
+
+    def serves(self, host: str) -> bool:
+        """Exact, or below a wildcard: *.example.com is there for a.b.example.com too."""
+        if self.hostname.startswith("*."):
+            return host.endswith(self.hostname[1:])
+        return self.hostname in ("", host)
