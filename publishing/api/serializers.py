@@ -8,6 +8,7 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from publishing.differences import Change
 from publishing.models import (
     AuthMode,
     Deployment,
@@ -166,6 +167,67 @@ class DeploymentSerializer(DeploymentBriefSerializer):
     def get_error(self, row: Deployment) -> str:
         """The words of the first gateway that refused."""
         return next((verdict.error for verdict in row.verdicts.all() if verdict.error), "")
+
+
+# --- What differs ----------------------------------------------------------------------------------
+
+
+class FieldDifferenceSerializer(serializers.Serializer):
+    name = serializers.CharField(
+        help_text="A path, as `cors.allow_origins`; empty where the section is one value."
+    )
+    before = serializers.JSONField(allow_null=True, help_text="null: not set.")
+    after = serializers.JSONField(allow_null=True, help_text="null: not set.")
+
+
+class DifferenceSerializer(serializers.Serializer):
+    section = serializers.CharField(
+        help_text="host, listeners, auth, routes, upstreams, backends, or another part of the bundle."
+    )
+    change = serializers.ChoiceField(choices=[each.value for each in Change])
+    id = serializers.CharField(help_text="Of the route, backend, ...; empty where there is none.")
+    name = serializers.CharField()
+    service = serializers.CharField(source="of", help_text="API service of a route or backend.")
+    fields = FieldDifferenceSerializer(many=True)
+
+
+class ComparisonSerializer(serializers.Serializer):
+    added = serializers.IntegerField()
+    removed = serializers.IntegerField()
+    changed = serializers.IntegerField()
+    differences = DifferenceSerializer(many=True)
+
+
+class AffectedSerializer(serializers.Serializer):
+    subscriptions = serializers.IntegerField(help_text="Active or suspended.")
+    applications = serializers.IntegerField(help_text="Applications that hold them.")
+    agents = serializers.IntegerField(help_text="Connected agents of the cluster.")
+
+
+class RefusalSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    details = serializers.JSONField()
+
+
+class ChangesSerializer(serializers.Serializer):
+    """What publishing now would change."""
+
+    pending = serializers.BooleanField(help_text="false: the gateways serve just this.")
+    compared_with = RevisionName(allow_null=True, help_text="What is live; null: nothing.")
+    digest = serializers.CharField(allow_null=True, help_text="Of what would be published.")
+    comparison = ComparisonSerializer(allow_null=True)
+    affected = AffectedSerializer()
+    refusal = RefusalSerializer(allow_null=True, help_text="Why publishing now would be refused.")
+
+
+class PreviewSerializer(serializers.Serializer):
+    """What going from one revision to another changes."""
+
+    before = RevisionName(allow_null=True)
+    after = RevisionName()
+    comparison = ComparisonSerializer()
+    affected = AffectedSerializer()
 
 
 # --- Publishes -------------------------------------------------------------------------------------

@@ -26,7 +26,13 @@ urlpatterns = [
             "deployments": "get",
             "revisions": "get",
             "events": "get",
+            "changes": "get",
         }.items()
+    ),
+    path(
+        "provider/product-publishes/<uuid:pk>/revisions/<int:number>/compare",
+        publishes.as_view({"get": "compare"}),
+        name="api-publish-compare",
     ),
     path(
         "provider/deployments/<uuid:pk>",

@@ -9,7 +9,12 @@ from django.db.models import Prefetch, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,10 +28,12 @@ from publishing.api import serializers as shapes
 from publishing.filters import ProductPublishFilter
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import publishes as service
+from publishing.services import revisions
 from publishing.states import OPEN, Progress
 
 TAGS = ["Publishes"]
 ORDERINGS = ["created_at", "updated_at", "published_at", "environment", "status"]
+MAX_DIGITS = 9  # of a revision's number
 CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
 
 
@@ -191,6 +198,50 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         return self._paged(rows, shapes.RevisionSerializer)
 
     @extend_schema(
+        summary="Compare two revisions",
+        description="What going to revision `number` changes: from revision `with`, or from what is "
+        "live when that is left out.",
+        parameters=[OpenApiParameter("with", int, description="Number of a revision.")],
+        responses=shapes.PreviewSerializer,
+    )
+    def compare(self, request: Request, pk: UUID, number: int) -> Response:
+        row = self._seen(pk)
+        preview = revisions.compare_revisions(row, number=number, other=_number(request, "with"))
+        return Response(
+            shapes.PreviewSerializer(
+                {
+                    "before": preview.before,
+                    "after": preview.after,
+                    "comparison": preview.comparison,
+                    "affected": revisions.affected(row),
+                }
+            ).data
+        )
+
+    @extend_schema(
+        summary="Read what is not published yet",
+        description="The product as it is defined now beside what is live: what publishing would "
+        "change, whom that concerns, and why it would be refused.",
+        responses=shapes.ChangesSerializer,
+    )
+    def changes(self, request: Request, pk: UUID) -> Response:
+        row = self._seen(pk)
+        found = revisions.pending(row)
+        refusal = revisions.refusal(row, actor=request.user) if found else None
+        return Response(
+            shapes.ChangesSerializer(
+                {
+                    "pending": found is not None,
+                    "compared_with": row.live_revision,
+                    "digest": found.digest if found else None,
+                    "comparison": found.comparison if found else None,
+                    "affected": revisions.affected(row),
+                    "refusal": refusal,
+                }
+            ).data
+        )
+
+    @extend_schema(
         summary="Read a publish's timeline",
         responses=shapes.EventSerializer(many=True),
         filters=False,
@@ -211,6 +262,16 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
 
     def _paged(self, rows: QuerySet, serializer: type) -> Response:
         return self.get_paginated_response(serializer(self.paginate_queryset(rows), many=True).data)
+
+
+def _number(request: Request, name: str) -> int | None:
+    """Of a revision, from the query; None when it is left out."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    if not given.isascii() or not given.isdigit() or len(given) > MAX_DIGITS:
+        raise InvalidInput(_("Enter the number of a revision."), field=name)
+    return int(given)
 
 
 @extend_schema(tags=TAGS)

@@ -254,10 +254,10 @@ def target_free(publish: ProductPublish) -> None:
     if publish.status == Status.PUBLISHED:
         return
     hold_cluster(publish.cluster_id)
-    unoccupied(publish)
+    target_unoccupied(publish)
 
 
-def unoccupied(publish: ProductPublish) -> None:
+def target_unoccupied(publish: ProductPublish) -> None:
     """The same question without a lock, for those who only look."""
     other = occupant(publish)
     if other is not None:

@@ -92,6 +92,10 @@ API = {
     "provider/product-publishes/<uuid:pk>/deployments": provider(pk="publish"),
     "provider/product-publishes/<uuid:pk>/revisions": provider(pk="publish"),
     "provider/product-publishes/<uuid:pk>/events": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/changes": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/revisions/<int:number>/compare": provider(
+        pk="publish", number="revision_number"
+    ),
     "provider/deployments/<uuid:pk>": provider(pk="deployment"),
     "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
     # subscriptions

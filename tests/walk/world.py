@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from accounts import services
 from accounts.models import Kind, Organization, Role, User
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
@@ -26,6 +28,8 @@ class World:
             organization=self.organizations[Kind.PROVIDER], cluster=self.cluster, published=True
         )
         self.product, self.gateway = self.publish.product, self.publish.gateway
+        # Paths name a revision by its number.
+        self.revision_number = SimpleNamespace(pk=self.publish.live_revision.number)
         self.service = self.product.services.get()
         self.route = RouteFactory(service=self.service, path="/extra")
         self.backend = BackendFactory(service=self.service)

@@ -1,0 +1,122 @@
+"""What was published, what would be, and how they differ. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count
+
+from core.errors import DomainError
+from publishing.compile import compile_bundle, compile_publish, definition_of, definitions_of
+from publishing.differences import Comparison, compare
+from publishing.models import ProductPublish, PublishRevision
+from publishing.services import checks, claims
+
+__all__ = [
+    "Affected",
+    "Pending",
+    "Preview",
+    "affected",
+    "compare",
+    "compare_revisions",
+    "pending",
+    "refusal",
+    "unpublished",
+]
+
+# Of a subscription; its own context lies above this one.
+SERVED = ("active", "suspended")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What publishing now would change at the gateways."""
+
+    baseline: PublishRevision | None  # what is live; None: nothing
+    comparison: Comparison
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """Who notices when what a publish serves changes."""
+
+    subscriptions: int
+    applications: int
+    agents: int  # connected: they change their gateways at once
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Of two revisions: what going from `before` to `after` changes."""
+
+    before: PublishRevision | None
+    after: PublishRevision
+    comparison: Comparison
+
+
+def pending(publish: ProductPublish) -> Pending | None:
+    """Changes not yet published: the product as it is defined now beside what is live. None: no change."""
+    live, compiled = publish.live_revision, compile_publish(publish)
+    if live is not None and live.digest == compiled.digest:
+        return None
+    return Pending(live, compare(_document(live), compiled.bundle), compiled.digest)
+
+
+def unpublished(publishes: Iterable[ProductPublish]) -> set[UUID]:
+    """Of published ones: those whose product is defined otherwise by now than was last asked for.
+
+    For lists: a handful of queries, however many publishes.
+    """
+    rows = [row for row in publishes if row.live_revision_id and row.wanted_revision_id]
+    wanted = dict(
+        PublishRevision.objects.filter(pk__in=[row.wanted_revision_id for row in rows])
+        .order_by()
+        .values_list("publish_id", "digest")
+    )
+    found = set()
+    for definition in definitions_of(rows) if rows else ():
+        publish_id = definition.publish.pk
+        try:
+            same = compile_bundle(definition).digest == wanted[publish_id]
+        except DomainError:  # what cannot be sent as it is was changed since it was sent
+            same = False
+        if not same:
+            found.add(publish_id)
+    return found
+
+
+def affected(publish: ProductPublish) -> Affected:
+    counts = publish.subscriptions.filter(status__in=SERVED).aggregate(
+        subscriptions=Count("pk"), applications=Count("application", distinct=True)
+    )
+    return Affected(**counts, agents=publish.cluster.agents.live().count())
+
+
+def compare_revisions(publish: ProductPublish, *, number: int, other: int | None = None) -> Preview:
+    """From revision `other` (what is live, when not given) to revision `number`."""
+    after = publish.revisions.get(number=number)
+    before = publish.live_revision if other is None else publish.revisions.get(number=other)
+    return Preview(before, after, compare(_document(before), _document(after)))
+
+
+def refusal(publish: ProductPublish, *, actor: Any) -> DomainError | None:
+    """Why publishing now would be refused, as far as can be said without trying it."""
+    definition = definition_of(publish)
+    try:
+        checks.before_publish(publish, definition)
+        checks.target_unoccupied(publish)
+        compiled = compile_bundle(definition)
+        checks.something_new(publish, compiled.digest)
+        claims.check(publish, compiled.bundle, actor=actor)
+    except DomainError as error:
+        return error
+    return None
+
+
+def _document(revision: PublishRevision | None) -> dict[str, Any] | None:
+    return json.loads(revision.document) if revision else None
