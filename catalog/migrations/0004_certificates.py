@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_notices"),
-        ("catalog", "0002_api_imports"),
+        ("catalog", "0003_policies_and_parameters"),
     ]
 
     operations = [
