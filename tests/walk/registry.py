@@ -41,6 +41,7 @@ def same(**values: Any) -> Body:
 SERVICE = same(name="New", version="1", base_path="/new")
 ROUTE = same(path="/new", methods=["GET"])
 BACKEND = same(host="backend.example.com", port=8443)
+POLICY = same(config={"request": {"x-team": "payments"}})
 PRODUCT = same(name="New", version="2", service_ids=[])
 GATEWAY = same(name="new", gateway_class="envoy", listeners=[{"port": 8081, "protocol": "HTTP"}])
 PLAN = same(name="New", rate_per_minute=10)
@@ -71,12 +72,19 @@ API = {
     ),
     "operator/agents/<uuid:pk>": operator(pk="agent"),
     "operator/agents/<uuid:pk>/revoke": operator(pk="agent"),
+    "operator/regions": operator(same(name="kr-busan")),
     "provider/clusters": provider(),
+    # whoever works in an organization: its notices, and what a word finds
+    "notices": operator(),
     # catalog
     "provider/api-services": provider(SERVICE),
     "provider/api-services/<uuid:pk>": provider(SERVICE, pk="service"),
     "provider/api-services/<uuid:pk>/routes": provider(ROUTE, pk="service"),
     "provider/api-services/<uuid:pk>/backends": provider(BACKEND, pk="service"),
+    "provider/api-services/<uuid:pk>/policies": provider(pk="service"),
+    "provider/api-services/<uuid:pk>/policies/<slug:kind>": provider(
+        POLICY, pk="service", kind="policy_kind"
+    ),
     "provider/routes/<uuid:pk>": provider(ROUTE, pk="route"),
     "provider/backends/<uuid:pk>": provider(BACKEND, pk="backend"),
     "provider/products": provider(PRODUCT),
@@ -129,6 +137,8 @@ PAGES = {
     "account/tokens": provider(same(name="CI", lifetime="30")),
     "account/tokens/<uuid:pk>/revoke": provider(pk="api_token"),
     "operator/clusters": operator(),
+    "notices": operator(),
+    "operator/clusters/check-name": operator(),
     "operator/clusters/new": operator(same(name="new", region="kr")),
     "operator/clusters/<uuid:pk>": operator(pk="cluster"),
     "operator/clusters/<uuid:pk>/edit": operator(same(name="new", region="kr"), pk="cluster"),
@@ -167,6 +177,8 @@ ELSEWHERE = {
     "login": "for everybody: tests/accounts/test_web.py",
     "logout": "about the caller: tests/accounts/test_web.py",
     "organization": "about the caller: tests/accounts/test_web.py",
+    "notices/<uuid:pk>/read": "the reader's own mark: tests/accounts/test_notices.py",
+    "api/v1/notices/<uuid:pk>/read": "the reader's own mark: tests/accounts/test_notices.py",
     "language": "about the caller: tests/accounts/test_web.py",
     "": "about the caller: tests/accounts/test_web.py",
     "i18n/setlang/": "Django's",

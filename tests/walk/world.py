@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from accounts import services
 from accounts.models import Kind, Organization, Role, User
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
-from tests.factories.catalog import BackendFactory, RouteFactory
+from tests.factories.catalog import BackendFactory, PolicyFactory, RouteFactory
 from tests.factories.clusters import AgentFactory, ClusterFactory, RegistrationTokenFactory
 from tests.factories.publishing import DeploymentFactory, ProductPublishFactory
 from tests.factories.subscriptions import (
@@ -33,6 +33,7 @@ class World:
         self.service = self.product.services.get()
         self.route = RouteFactory(service=self.service, path="/extra")
         self.backend = BackendFactory(service=self.service)
+        self.policy_kind = SimpleNamespace(pk=PolicyFactory(service=self.service).kind)
         self.deployment = DeploymentFactory(
             publish=self.publish, revision=self.publish.live_revision
         )
