@@ -156,6 +156,15 @@ class PublishRevision(models.Model):
     number = models.PositiveIntegerField(_("number"))
     digest = models.CharField(_("SHA-256"), max_length=64, editable=False)
     document = models.TextField(_("bundle"), editable=False)  # canonical JSON
+    # A list of what its listeners refer to: agents get these and no others.
+    secret_ids = models.GeneratedField(
+        expression=models.Func(
+            models.F("document"),
+            template="jsonb_path_query_array((%(expressions)s)::jsonb, '$.listeners[*].tls.secret_id')",
+        ),
+        output_field=models.JSONField(),
+        db_persist=True,
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )
