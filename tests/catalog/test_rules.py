@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catalog import rules, text
-from catalog.addresses import host, path
+from catalog.addresses import canonical, host, path, template
 from core.errors import InvalidInput
 
 
@@ -35,8 +35,8 @@ def test_a_path_is_kept_in_one_spelling(given, kept):
     [
         "", "billing", "//", "/a//b", "/a/", "/a/../b", "/..", "/./a", "/a/.", "/%2e%2e/b", "/%2E/b",
         "/a?b=1", "/a#b", "/a\\b", "/a%2Fb", "/a%2fb", "/a%5cb", "/a%00b", "/a%0Db", "/a%7F", "/a%",
-        "/a%4", "/a%zz", "/a%\nb", "/a b", "/a\tb", "/a\x00b", "/a\x7fb", "/a*", "/{id}", '/a"b', "/a<b>",
-        "/a|b", "/a^b", "/a`b", "http://host/a", "/" + "a" * 500, "/" + "결" * 100,
+        "/a%4", "/a%zz", "/a%\nb", "/a b", "/a\tb", "/a\x00b", "/a\x7fb", "/a*", "/{id}", "/a}", '/a"b',
+        "/a<b>", "/a|b", "/a^b", "/a`b", "http://host/a", "/" + "a" * 500, "/" + "결" * 100,
     ],
 )  # fmt: skip
 def test_a_path_that_could_mean_another_one_is_refused(given):
@@ -48,6 +48,50 @@ def test_a_path_that_could_mean_another_one_is_refused(given):
 def test_a_slash_at_the_end_is_refused_with_what_to_write():
     with pytest.raises(InvalidInput, match="“/billing”"):
         path("/billing/", field="path")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("/", "/"),
+        ("/plain", "/plain"),
+        ("/users/{id}", "/users/{id}"),
+        ("/{a}", "/{a}"),
+        ("/{a}/{b}/{_c-d.e2}", "/{a}/{b}/{_c-d.e2}"),
+        ("/café/{id}/%41", "/caf%C3%A9/{id}/A"),
+        ("/" + "/".join(f"{{p{number}}}" for number in range(9)), None),
+        ("/%7Bid%7D", "/%7Bid%7D"),
+    ],
+)
+def test_whole_segments_of_a_route_may_be_parameters(given, kept):
+    assert template(given, field="path") == (kept or given)
+    assert template(template(given, field="path"), field="path") == (kept or given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{id}", "/users/{id}.json", "/users/x{id}", "/{a}{b}", "/{}", "/{1a}", "/{a b}", "/{a/b}", "/{a",
+        "/a}", "/{{a}}", "/{id}/x/{id}", "/{id}/", "/{id}//x", "/{id}/..", "/{id}?x=1", "/{é}", "/{a%20}",
+        "/{" + "a" * 65 + "}", "/" + "/".join(f"{{p{number}}}" for number in range(10)),
+    ],
+)  # fmt: skip
+def test_parameters_of_another_form_are_refused(given):
+    with pytest.raises(InvalidInput) as refusal:
+        template(given, field="routes.0.path")
+    assert refusal.value.field == "routes.0.path"
+
+
+def test_what_a_parameter_is_called_means_nothing():
+    assert canonical("/users/{id}/x") == canonical("/users/{name}/x") == "/users/{}/x"
+    assert canonical("/users/%7Bid%7D") == "/users/%7Bid%7D"
+
+
+def test_a_rewrite_may_use_the_parameters_of_the_path():
+    values = {"path": "/u/{id}/o/{order}", "methods": ["GET"], "rewrite": "/v2/{order}/of/{id}"}
+    assert rules.route(values)["rewrite"] == "/v2/{order}/of/{id}"
+    with pytest.raises(InvalidInput, match=r"“\{user\}” is not a parameter of the path"):
+        rules.route(values | {"rewrite": "/{user}", "path": "/u/{id}"})
 
 
 @pytest.mark.parametrize(
@@ -98,51 +142,6 @@ def test_unknown_methods_are_refused(given):
     assert refusal.value.field == "methods"
 
 
-def test_a_header_value_is_kept_literally():
-    value = "%ENVIRONMENT(HOME)% %REQ(x-api-key)% ${HOME} 100% «결제»\tend"
-
-    config = rules.headers_config({"request": {"X-Note": value}, "response": {"Cache-Control": ""}})
-
-    assert config == {"request": {"x-note": value}, "response": {"cache-control": ""}}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "", "two words", "a:b", "naïve", "a\nb", "x" * 101, "(comment)", "Host", "Connection",
-        "Transfer-Encoding", "content-length", "TE", "Upgrade", "Keep-Alive", "Proxy-Authorization",
-        "x-api-key", "X-Api-Key", "x-consumer", "X-Consumer-Id", "x-imp-probe", "x-envoy-retry-on",
-        ":path", ":authority",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("side", ["request", "response"])
-def test_headers_that_are_not_the_providers_are_refused(name, side):
-    with pytest.raises(InvalidInput) as refusal:
-        rules.headers_config({side: {name: "x"}})
-    assert refusal.value.field == f"config.{side}"
-
-
-@pytest.mark.parametrize(
-    "value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\x00b", "\x1b", "x" * 2001, 5, None, []]
-)
-def test_header_values_that_could_end_the_header_are_refused(value):
-    with pytest.raises(InvalidInput) as refusal:
-        rules.headers_config({"request": {"x-note": value}})
-    assert refusal.value.field == "config.request.x-note"
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        [], "x", None, {"both": {}}, {"request": []}, {"request": None},
-        {"request": {f"x-{number}": "1" for number in range(51)}}, {"request": {"X-A": "1", "x-a": "2"}},
-    ],
-)  # fmt: skip
-def test_configurations_of_another_shape_are_refused(config):
-    with pytest.raises(InvalidInput):
-        rules.headers_config(config)
-
-
 @pytest.mark.parametrize("given", ["", "https://docs.example.com/a?b=c#d", "http://localhost:8000"])
 def test_links_that_browsers_may_follow(given):
     assert text.url(given, field="docs_url") == given
@@ -182,8 +181,7 @@ def test_ports_are_whole_numbers_in_range(given):
         (rules.route, {"path": "/", "methods": ["GET"], "timeout_ms": 300_001}, "timeout_ms"),
         (rules.route, {"path": "/", "methods": ["GET"], "retries": 6}, "retries"),
         (rules.route, {"path": "/", "methods": ["GET"], "retries": -1}, "retries"),
-        (rules.policy, {"kind": "lua"}, "kind"),
-        (rules.policy, {}, "kind"),
+        (rules.route, {"path": "/{id}", "methods": ["GET"], "rewrite": "/{no}"}, "rewrite"),
         (rules.listener, {"port": 80, "protocol": "FTP"}, "protocol"),
     ],
 )
