@@ -107,7 +107,7 @@ class ProductAdmin(Definition):
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
-        names = ("name", "version", "description", "categories", "docs_url", "logo_url")
+        names = ("name", "version", "description", "categories", "docs_url")
         values = {name: form.cleaned_data[name] for name in names}
         values["service_ids"] = [row.pk for row in form.cleaned_data["services"]]
         if change:

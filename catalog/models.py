@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -266,7 +268,9 @@ class Product(models.Model):
         models.CharField(max_length=40), default=list, blank=True, verbose_name=_("categories")
     )
     docs_url = models.URLField(_("documentation"), max_length=500, blank=True)
-    logo_url = models.URLField(_("logo"), max_length=500, blank=True)
+    logo = models.OneToOneField(
+        "Logo", models.SET_NULL, null=True, related_name="product", editable=False
+    )
     services = models.ManyToManyField(
         ApiService, related_name="products", blank=True, verbose_name=_("API services")
     )
@@ -287,6 +291,31 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
+
+    @property
+    def logo_path(self) -> str:
+        """On this host; empty without a logo. Known without reading the picture."""
+        return reverse("catalog:logo", args=[self.logo_id]) if self.logo_id else ""
+
+    @property
+    def logo_url(self) -> str:
+        return f"{settings.PUBLIC_URL}{self.logo_path}" if self.logo_id else ""
+
+
+class Logo(models.Model):
+    """A product's picture, as catalog.logos drew it. It never changes: another picture is another row.
+
+    In the database, so that every web process serves it, and apart from the product, so that no list
+    reads the bytes.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    image = models.BinaryField()  # PNG
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.digest[:12]
 
 
 EXPIRES_SOON = timedelta(days=30)

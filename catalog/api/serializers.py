@@ -187,7 +187,6 @@ class ProductBody(serializers.Serializer):
         child=serializers.CharField(max_length=40), max_length=10, default=list
     )
     docs_url = serializers.CharField(max_length=500, allow_blank=True, default="")
-    logo_url = serializers.CharField(max_length=500, allow_blank=True, default="")
     service_ids = serializers.ListField(
         child=serializers.UUIDField(), max_length=100, required=False
     )

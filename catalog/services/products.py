@@ -30,16 +30,15 @@ def create(
     description: str = "",
     categories: Iterable[str] = (),
     docs_url: str = "",
-    logo_url: str = "",
     service_ids: Iterable[UUID] = (),
 ) -> Product:
     """Bundle services of the same organization under one name. Name and version are unique together."""
     provider = access.organization_for(actor, organization_id, kind=Kind.PROVIDER)
     product = Product(organization=provider)
-    _describe(product, name, version, description, categories, docs_url, logo_url)
+    _describe(product, name, version, description, categories, docs_url)
     _save(product)
     product.services.set(_services(actor, product, service_ids))
-    _record(product, actor, "product.create", after=facts(product))
+    record(product, actor, "product.create", after=facts(product))
     return product
 
 
@@ -53,11 +52,10 @@ def update(
     description: str | None = None,
     categories: Iterable[str] | None = None,
     docs_url: str | None = None,
-    logo_url: str | None = None,
     service_ids: Iterable[UUID] | None = None,
 ) -> Product:
     """Change what is given. What is live stays as it is until the product is published again."""
-    product = _locked(actor, product_id)
+    product = locked(actor, product_id)
     before = facts(product)
     _describe(
         product,
@@ -66,24 +64,26 @@ def update(
         product.description if description is None else description,
         product.categories if categories is None else categories,
         product.docs_url if docs_url is None else docs_url,
-        product.logo_url if logo_url is None else logo_url,
     )
     _save(product)
     if service_ids is not None:
         product.services.set(_services(actor, product, service_ids))
     after = facts(product)
     if after != before:
-        _record(product, actor, "product.update", before=before, after=after)
+        record(product, actor, "product.update", before=before, after=after)
     return product
 
 
 @transaction.atomic
 def delete(*, actor: Any, product_id: UUID) -> None:
     """Admins only. Refused while the product has a publish, live or not, naming each."""
-    product = _locked(actor, product_id, Role.ADMIN)
+    product = locked(actor, product_id, Role.ADMIN)
     refuse_published(product, "product_in_use")
-    _record(product, actor, "product.delete", before=facts(product))
+    record(product, actor, "product.delete", before=facts(product))
+    logo = product.logo
     product.delete()
+    if logo is not None:
+        logo.delete()
 
 
 def refuse_published(definition: Any, code: str) -> None:
@@ -112,7 +112,7 @@ def facts(product: Product) -> dict[str, Any]:
         "description": product.description[:500],
         "categories": product.categories,
         "docs_url": product.docs_url,
-        "logo_url": product.logo_url,
+        "logo": str(product.logo_id or ""),
         "services": [f"{row} {row.version}" for row in product.services.all()],
     }
 
@@ -124,14 +124,12 @@ def _describe(
     description: str,
     categories: Iterable[str],
     docs_url: str,
-    logo_url: str,
 ) -> None:
     product.name = line(name, field="name", limit=120)
     product.version = line(version, field="version", limit=40)
     product.description = prose(description, field="description")
     product.categories = rules.categories(categories)
     product.docs_url = url(docs_url, field="docs_url")
-    product.logo_url = url(logo_url, field="logo_url")
 
 
 def _services(actor: Any, product: Product, ids: Iterable[UUID]) -> list[ApiService]:
@@ -154,7 +152,7 @@ def _services(actor: Any, product: Product, ids: Iterable[UUID]) -> list[ApiServ
     return found
 
 
-def _locked(actor: Any, product_id: UUID, role: Role = Role.MEMBER) -> Product:
+def locked(actor: Any, product_id: UUID, role: Role = Role.MEMBER) -> Product:
     rows = Product.objects.visible_to(actor)
     product = rows.select_for_update(of=("self",)).get(pk=product_id)
     access.require(actor, product.organization_id, role)
@@ -172,7 +170,7 @@ def _save(product: Product) -> None:
         product.save()
 
 
-def _record(product: Product, actor: Any, action: str, **states: Any) -> None:
+def record(product: Product, actor: Any, action: str, **states: Any) -> None:
     audit.record(
         actor=actor,
         action=action,

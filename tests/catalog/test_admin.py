@@ -152,7 +152,7 @@ def test_products_and_gateways_are_written_too(root, provider):
     service = ApiServiceFactory(organization=provider)
     product = {
         "organization": str(provider.pk), "name": "Pay", "version": "1.0", "description": "",
-        "categories": "a,b", "docs_url": "", "logo_url": "", "services": [str(service.pk)],
+        "categories": "a,b", "docs_url": "", "services": [str(service.pk)],
     }  # fmt: skip
     root.post(reverse("admin:catalog_product_add"), product)
     made = Product.objects.get()
