@@ -87,9 +87,9 @@ def test_a_list_asks_as_much_for_many_as_for_one(django_assert_num_queries):
 def test_affected_are_those_who_may_call():
     stage = Stage(agent_count=2)
     plan, application = PlanFactory(publish=stage.publish), ApplicationFactory()
-    SubscriptionFactory(plan=plan, application=application, active=True)
-    SubscriptionFactory(plan=plan, active=True)
+    SubscriptionFactory(plan=plan, application=application)
     SubscriptionFactory(plan=plan)
+    SubscriptionFactory(plan=plan, pending=True)
     assert revisions.affected(stage.publish) == revisions.Affected(2, 2, 2)
 
 
@@ -99,7 +99,7 @@ def test_affected_are_those_who_may_call():
 def test_a_refusal_is_foretold_and_nothing_is_locked_or_written():
     stage = Stage()
     assert revisions.refusal(stage.publish, actor=stage.user) is None
-    other = Stage(cluster=stage.cluster)
+    other = Stage(settings={"cluster": stage.cluster})
     other.publish.hostname_base = stage.publish.hostname_base
     other.publish.save()
     other.click()
@@ -107,7 +107,7 @@ def test_a_refusal_is_foretold_and_nothing_is_locked_or_written():
     assert found is not None
     assert (found.code, stage.publish.deployments.count()) == ("host_taken", 0)
     Cluster.objects.update(allowed_ports=[9999])
-    found = revisions.refusal(stage.publish, actor=stage.user)
+    found = revisions.refusal(stage.fresh(), actor=stage.user)
     assert found is not None
     assert found.code == "port_not_allowed"
 
