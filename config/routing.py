@@ -1,6 +1,7 @@
 """The sockets of every context, all under /ws/."""
 
+from catalog.routing import websocket_urlpatterns as catalog
 from clusters.routing import websocket_urlpatterns as clusters
 from publishing.routing import websocket_urlpatterns as publishing
 
-websocket_urlpatterns = [*clusters, *publishing]
+websocket_urlpatterns = [*catalog, *clusters, *publishing]

@@ -235,10 +235,14 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-# Bodies of the API, and what Django reads into memory elsewhere.
+# Bodies of the API. Where documents are sent, and on pages, more: 5 MB of text as a form or as JSON.
 BODY_LIMIT = 1024 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+DOCUMENT_BODY_LIMIT = 16 * BODY_LIMIT
+DOCUMENT_PATHS = ("/api/v1/provider/api-services/imports",)
+DATA_UPLOAD_MAX_MEMORY_SIZE = DOCUMENT_BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+# Inside networks that links of users may lead to. Empty: only the public Internet is fetched from.
+FETCH_ALLOWED_NETWORKS = env.listing("FETCH_ALLOWED_NETWORKS")
 
 # --- REST ---------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -284,6 +288,15 @@ SPECTACULAR_SETTINGS = {
         "SubscriptionStatus": "subscriptions.states.Status",
     },
 }
+
+# --- Search ---------------------------------------------------------------------------------------
+# In the order they are shown; see core/search.
+SEARCH_SOURCES = [
+    "accounts.search.find",
+    "clusters.search.find",
+    "catalog.search.services",
+    "publishing.search.find",
+]
 
 # --- Language and time --------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

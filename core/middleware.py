@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from core.context import Origin, origin
@@ -45,26 +46,31 @@ class OriginMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses a large body of an API call by its declared length, before anything reads it.
+    """Refuses a large body by its declared length, before anything reads it.
 
-    A body without a length (chunked) reaches DRF as no body at all, so it is refused as well.
+    A body without a length (chunked) reaches DRF as no body at all, so an API call's is refused as well.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith("/api/"):
-            if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
-                return error_response(
-                    411, "length_required", _("Send the body with a Content-Length.")
-                )
-            if _declared_length(request) > settings.BODY_LIMIT:
-                message = _("The body may have %(limit)s bytes at most.")
-                return error_response(
-                    413, "payload_too_large", message % {"limit": settings.BODY_LIMIT}
-                )
-        return self.get_response(request)
+        is_api = request.path.startswith("/api/")
+        if is_api and "Transfer-Encoding" in request.headers and not _declared_length(request):
+            return error_response(411, "length_required", _("Send the body with a Content-Length."))
+        limit = _limit(request, is_api)
+        if _declared_length(request) <= limit:
+            return self.get_response(request)
+        if is_api:
+            message = _("The body may have %(limit)s bytes at most.") % {"limit": limit}
+            return error_response(413, "payload_too_large", message)
+        return render(request, "413.html", {"megabytes": limit // 1024**2}, status=413)
+
+
+def _limit(request: HttpRequest, is_api: bool) -> int:
+    if is_api and request.path not in settings.DOCUMENT_PATHS:
+        return settings.BODY_LIMIT
+    return settings.DOCUMENT_BODY_LIMIT
 
 
 def client_ip(request: HttpRequest) -> str | None:

@@ -18,7 +18,7 @@ from catalog.text import listing
 from core.errors import DomainError, InvalidInput
 
 Values = Mapping[str, Any]
-MAX_ROUTES = 500
+MAX_ROUTES = 2_000
 MAX_BACKENDS = 50
 MAX_LISTENERS = 20
 
