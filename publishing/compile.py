@@ -19,7 +19,14 @@ from django.db import models
 from catalog.models import ApiService, Backend, Listener, Policy, PolicyKind, Route
 from publishing.models import AuthMode, ProductPublish
 
-SCHEMA = 1
+# What agents of old must not serve without knowing it: a bundle that uses any of these is of schema 2.
+SCHEMA_2_ROUTE = ("remove_request_headers", "remove_response_headers", "retry_unsafe")
+SCHEMA_2_UPSTREAM = ("cors", "callers", "max_request_bytes")
+# What callers send to say who they are: a web page must be allowed to send it, too.
+CREDENTIAL_HEADERS = {AuthMode.API_KEY: ["x-api-key"], AuthMode.OAUTH2: ["authorization"]}
+
+
+Policies = dict[str, dict[str, Any]]  # a service's configurations by kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,6 @@ def compile_bundle(definition: Definition) -> Compiled:
     """Pure: no query, no clock, no order of the rows in it."""
     publish = definition.publish
     bundle = {
-        "schema": SCHEMA,
         "publish_id": str(publish.pk),
         "host": publish.hostname_base,
         "listeners": [
@@ -103,7 +109,8 @@ def compile_bundle(definition: Definition) -> Compiled:
         "routes": _routes(definition),
         "upstreams": _upstreams(definition),
     }
-    document = canonical(_without_defaults(bundle))
+    bundle = _without_defaults(bundle)
+    document = canonical({"schema": _schema(bundle), **bundle})
     return Compiled(document, hashlib.sha256(document.encode()).hexdigest())
 
 
@@ -115,6 +122,18 @@ def full_path(base_path: str, path: str) -> str:
     """The service's base path and the route's, joined by whole segments: /a and / make /a."""
     segments = [*base_path.split("/"), *path.split("/")]
     return "/" + "/".join(segment for segment in segments if segment)
+
+
+def _schema(bundle: dict[str, Any]) -> int:
+    """The lowest that knows it all, so that agents of old go on serving what they can."""
+    routes, upstreams = bundle.get("routes", []), bundle.get("upstreams", [])
+    newer = (
+        any(
+            "{" in route["path"] or any(key in route for key in SCHEMA_2_ROUTE) for route in routes
+        ),
+        any(key in upstream for upstream in upstreams for key in SCHEMA_2_UPSTREAM),
+    )
+    return 2 if any(newer) else 1
 
 
 def _auth(publish: ProductPublish) -> dict[str, Any]:
@@ -131,15 +150,16 @@ def _auth(publish: ProductPublish) -> dict[str, Any]:
 
 def _routes(definition: Definition) -> list[dict[str, Any]]:
     services = {service.pk: service for service in definition.services}
-    headers = _headers_by_service(definition.policies)
+    policies = _by_service(definition.policies)
     rows = [
-        _route(row, services[row.service_id], headers.get(row.service_id, {}))
+        _route(row, services[row.service_id], policies.get(row.service_id, {}))
         for row in definition.routes
     ]
     return sorted(rows, key=lambda row: (row["path"], row["match"], row["methods"], row["id"]))
 
 
-def _route(row: Route, service: ApiService, headers: dict[str, Any]) -> dict[str, Any]:
+def _route(row: Route, service: ApiService, policies: Policies) -> dict[str, Any]:
+    headers = policies.get(PolicyKind.HEADERS, {})
     return {
         "id": str(row.pk),
         "match": row.match,
@@ -151,11 +171,17 @@ def _route(row: Route, service: ApiService, headers: dict[str, Any]) -> dict[str
         "upstream_id": str(service.pk),
         "set_request_headers": _headers(headers.get("request", {})),
         "set_response_headers": _headers(headers.get("response", {})),
+        "remove_request_headers": sorted(headers.get("remove_request", [])),
+        "remove_response_headers": sorted(headers.get("remove_response", [])),
+        "retry_unsafe": bool(row.retries and row.retry_unsafe),
     }
 
 
-def _headers_by_service(policies: Iterable[Policy]) -> dict[UUID, dict[str, Any]]:
-    return {row.service_id: row.config for row in policies if row.kind == PolicyKind.HEADERS}
+def _by_service(policies: Iterable[Policy]) -> dict[UUID, Policies]:
+    found: dict[UUID, Policies] = {}
+    for row in policies:
+        found.setdefault(row.service_id, {})[row.kind] = row.config
+    return found
 
 
 def _headers(values: dict[str, str]) -> list[dict[str, str]]:
@@ -166,10 +192,33 @@ def _upstreams(definition: Definition) -> list[dict[str, Any]]:
     backends: dict[UUID, list[dict[str, Any]]] = {}
     for row in sorted(definition.backends, key=lambda row: (row.host, row.port, row.pk)):
         backends.setdefault(row.service_id, []).append(_backend(row))
+    policies = _by_service(definition.policies)
     return [
-        {"id": str(row.pk), "name": row.name, "backends": backends.get(row.pk, [])}
+        {
+            "id": str(row.pk),
+            "name": row.name,
+            "backends": backends.get(row.pk, []),
+            **_limits(policies.get(row.pk, {}), definition.publish.auth_mode),
+        }
         for row in sorted(definition.services, key=lambda row: row.pk)
     ]
+
+
+def _limits(policies: Policies, auth_mode: str) -> dict[str, Any]:
+    """What the gateway does to every call of a service, or to some instead of passing them on."""
+    found: dict[str, Any] = {}
+    if cors := policies.get(PolicyKind.CORS):
+        found["cors"] = cors | {
+            key: sorted(cors.get(key, []))
+            for key in ("allow_origins", "allow_methods", "expose_headers")
+        }
+        theirs = [*cors.get("allow_headers", []), *CREDENTIAL_HEADERS.get(AuthMode(auth_mode), [])]
+        found["cors"]["allow_headers"] = sorted(set(theirs))
+    if addresses := policies.get(PolicyKind.IP):
+        found["callers"] = {side: sorted(addresses.get(side, [])) for side in ("allow", "deny")}
+    if size := policies.get(PolicyKind.REQUEST_SIZE):
+        found["max_request_bytes"] = size["max_bytes"]
+    return found
 
 
 def _backend(row: Backend) -> dict[str, Any]:

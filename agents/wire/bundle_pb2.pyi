@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("generation", "access_version", "lineage", "cluster_id", "agent_count", "denied_networks", "allowed_networks", "publishes", "withdrawals")
+    __slots__ = ("generation", "access_version", "lineage", "cluster_id", "agent_count", "denied_networks", "allowed_networks", "publishes", "withdrawals", "trusted_hops")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ACCESS_VERSION_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class Manifest(_message.Message):
     ALLOWED_NETWORKS_FIELD_NUMBER: _ClassVar[int]
     PUBLISHES_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWALS_FIELD_NUMBER: _ClassVar[int]
+    TRUSTED_HOPS_FIELD_NUMBER: _ClassVar[int]
     generation: int
     access_version: int
     lineage: str
@@ -26,7 +27,8 @@ class Manifest(_message.Message):
     allowed_networks: _containers.RepeatedScalarFieldContainer[str]
     publishes: _containers.RepeatedCompositeFieldContainer[Wanted]
     withdrawals: _containers.RepeatedCompositeFieldContainer[Absent]
-    def __init__(self, generation: _Optional[int] = ..., access_version: _Optional[int] = ..., lineage: _Optional[str] = ..., cluster_id: _Optional[str] = ..., agent_count: _Optional[int] = ..., denied_networks: _Optional[_Iterable[str]] = ..., allowed_networks: _Optional[_Iterable[str]] = ..., publishes: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ..., withdrawals: _Optional[_Iterable[_Union[Absent, _Mapping]]] = ...) -> None: ...
+    trusted_hops: int
+    def __init__(self, generation: _Optional[int] = ..., access_version: _Optional[int] = ..., lineage: _Optional[str] = ..., cluster_id: _Optional[str] = ..., agent_count: _Optional[int] = ..., denied_networks: _Optional[_Iterable[str]] = ..., allowed_networks: _Optional[_Iterable[str]] = ..., publishes: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ..., withdrawals: _Optional[_Iterable[_Union[Absent, _Mapping]]] = ..., trusted_hops: _Optional[int] = ...) -> None: ...
 
 class Wanted(_message.Message):
     __slots__ = ("publish_id", "revision", "deployment_id")
@@ -85,7 +87,7 @@ class Auth(_message.Message):
     def __init__(self, mode: _Optional[str] = ..., issuer: _Optional[str] = ..., audience: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("id", "match", "path", "methods", "rewrite", "timeout_ms", "retries", "upstream_id", "set_request_headers", "set_response_headers")
+    __slots__ = ("id", "match", "path", "methods", "rewrite", "timeout_ms", "retries", "upstream_id", "set_request_headers", "set_response_headers", "remove_request_headers", "remove_response_headers", "retry_unsafe")
     ID_FIELD_NUMBER: _ClassVar[int]
     MATCH_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +98,9 @@ class Route(_message.Message):
     UPSTREAM_ID_FIELD_NUMBER: _ClassVar[int]
     SET_REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
     SET_RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_UNSAFE_FIELD_NUMBER: _ClassVar[int]
     id: str
     match: str
     path: str
@@ -106,7 +111,10 @@ class Route(_message.Message):
     upstream_id: str
     set_request_headers: _containers.RepeatedCompositeFieldContainer[Header]
     set_response_headers: _containers.RepeatedCompositeFieldContainer[Header]
-    def __init__(self, id: _Optional[str] = ..., match: _Optional[str] = ..., path: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., rewrite: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., retries: _Optional[int] = ..., upstream_id: _Optional[str] = ..., set_request_headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., set_response_headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+    remove_request_headers: _containers.RepeatedScalarFieldContainer[str]
+    remove_response_headers: _containers.RepeatedScalarFieldContainer[str]
+    retry_unsafe: bool
+    def __init__(self, id: _Optional[str] = ..., match: _Optional[str] = ..., path: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., rewrite: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., retries: _Optional[int] = ..., upstream_id: _Optional[str] = ..., set_request_headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., set_response_headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., remove_request_headers: _Optional[_Iterable[str]] = ..., remove_response_headers: _Optional[_Iterable[str]] = ..., retry_unsafe: _Optional[bool] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
@@ -117,14 +125,44 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Upstream(_message.Message):
-    __slots__ = ("id", "name", "backends")
+    __slots__ = ("id", "name", "backends", "cors", "callers", "max_request_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    CORS_FIELD_NUMBER: _ClassVar[int]
+    CALLERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     backends: _containers.RepeatedCompositeFieldContainer[Backend]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ...) -> None: ...
+    cors: Cors
+    callers: Callers
+    max_request_bytes: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., cors: _Optional[_Union[Cors, _Mapping]] = ..., callers: _Optional[_Union[Callers, _Mapping]] = ..., max_request_bytes: _Optional[int] = ...) -> None: ...
+
+class Cors(_message.Message):
+    __slots__ = ("allow_origins", "allow_methods", "allow_headers", "expose_headers", "max_age", "allow_credentials")
+    ALLOW_ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_METHODS_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    allow_origins: _containers.RepeatedScalarFieldContainer[str]
+    allow_methods: _containers.RepeatedScalarFieldContainer[str]
+    allow_headers: _containers.RepeatedScalarFieldContainer[str]
+    expose_headers: _containers.RepeatedScalarFieldContainer[str]
+    max_age: int
+    allow_credentials: bool
+    def __init__(self, allow_origins: _Optional[_Iterable[str]] = ..., allow_methods: _Optional[_Iterable[str]] = ..., allow_headers: _Optional[_Iterable[str]] = ..., expose_headers: _Optional[_Iterable[str]] = ..., max_age: _Optional[int] = ..., allow_credentials: _Optional[bool] = ...) -> None: ...
+
+class Callers(_message.Message):
+    __slots__ = ("allow", "deny")
+    ALLOW_FIELD_NUMBER: _ClassVar[int]
+    DENY_FIELD_NUMBER: _ClassVar[int]
+    allow: _containers.RepeatedScalarFieldContainer[str]
+    deny: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, allow: _Optional[_Iterable[str]] = ..., deny: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Backend(_message.Message):
     __slots__ = ("id", "host", "port", "tls", "weight", "health_check_path")
