@@ -197,6 +197,10 @@ class ProductBody(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+class LogoBody(serializers.Serializer):
+    logo = serializers.FileField(help_text="PNG, JPEG or WebP.")
+
+
 # --- Gateways --------------------------------------------------------------------------------------
 
 

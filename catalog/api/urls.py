@@ -34,6 +34,11 @@ urlpatterns = [
     path("provider/backends/<uuid:pk>", views.BackendViewSet.as_view(ONE), name="backend"),
     path("provider/products", views.ProductViewSet.as_view(COLLECTION), name="products"),
     path("provider/products/<uuid:pk>", views.ProductViewSet.as_view(ONE_OR_PART), name="product"),
+    path(
+        "provider/products/<uuid:pk>/logo",
+        views.ProductViewSet.as_view({"put": "logo", "delete": "remove_logo"}),
+        name="product-logo",
+    ),
     path("provider/gateways", views.GatewayViewSet.as_view(COLLECTION), name="gateways"),
     path("provider/gateways/<uuid:pk>", views.GatewayViewSet.as_view(ONE_OR_PART), name="gateway"),
 ]

@@ -10,15 +10,18 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.filters import SearchFilter
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from accounts import access
 from accounts.models import Kind, Role
-from catalog.api import examples, filters, serializers
+from catalog import filters
+from catalog.api import examples, serializers
+from catalog.logos import MAX_BYTES
 from catalog.models import ApiService, Backend, Gateway, PolicyKind, Product, Route
-from catalog.services import apis, backends, gateways, policies, products, routes
+from catalog.services import apis, backends, gateways, logos, policies, products, routes
 from core.api import VisibleMixin, validated
 
 KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.values)
@@ -213,7 +216,7 @@ class ProductViewSet(ProviderViewSet):
     queryset = Product.objects.none()
     serializer_class = serializers.ProductSerializer
     filterset_class = filters.ProductFilter
-    search_fields = ("name", "description")
+    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("name", "version", "created_at", "updated_at")
 
     def get_queryset(self):
@@ -250,13 +253,31 @@ class ProductViewSet(ProviderViewSet):
         products.delete(actor=request.user, product_id=self.writing_to(Role.ADMIN))
         return Response(status=204)
 
+    @extend_schema(
+        request={"multipart/form-data": serializers.LogoBody},
+        responses=serializers.ProductSerializer,
+    )
+    @action(detail=True, methods=["put"], parser_classes=[MultiPartParser])
+    def logo(self, request: Request, pk: str) -> Response:
+        """A PNG, JPEG or WebP of at most 1 MB and 4,096 px a side. It is drawn anew as a PNG of 256 px."""
+        product_id = self.writing_to()
+        picture = validated(serializers.LogoBody, request)["logo"]
+        data = picture.read(MAX_BYTES + 1)
+        return self.answer(logos.put(actor=request.user, product_id=product_id, data=data))
+
+    @extend_schema(request=None, responses={204: None})
+    @logo.mapping.delete
+    def remove_logo(self, request: Request, pk: str) -> Response:
+        logos.remove(actor=request.user, product_id=self.writing_to())
+        return Response(status=204)
+
 
 class GatewayViewSet(ProviderViewSet):
     model = Gateway
     queryset = Gateway.objects.none()
     serializer_class = serializers.GatewaySerializer
     filterset_class = filters.GatewayFilter
-    search_fields = ("name", "description")
+    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("name", "gateway_class", "created_at", "updated_at")
 
     def get_queryset(self):

@@ -1,14 +1,14 @@
-"""What lists can be narrowed to."""
+"""How lists are narrowed, for pages and API alike."""
 
 from __future__ import annotations
 
 import uuid
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
-from catalog.models import ApiService, Gateway, Product
+from catalog.models import ApiService, Gateway, Listener, Product
 from clusters.models import Cluster
 
 
@@ -21,12 +21,23 @@ class ApiServiceFilter(django_filters.FilterSet):
 
 
 class ProductFilter(django_filters.FilterSet):
-    category = django_filters.CharFilter(method="in_category")
+    category = django_filters.CharFilter(method="in_category", max_length=40)
     service_id = django_filters.UUIDFilter(field_name="services")
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name, version, description and categories."
+    )
 
     class Meta:
         model = Product
         fields = ["name", "version"]
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(
+            Q(name__icontains=value)
+            | Q(version__icontains=value)
+            | Q(description__icontains=value)
+            | Q(categories__icontains=value)
+        )
 
     def in_category(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         return rows.filter(categories__contains=[value])
@@ -35,6 +46,9 @@ class ProductFilter(django_filters.FilterSet):
 class GatewayFilter(django_filters.FilterSet):
     cluster_id = django_filters.CharFilter(
         method="for_cluster", help_text="Only gateways that an agent of this cluster can drive."
+    )
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name and description, or a port."
     )
 
     class Meta:
@@ -48,3 +62,9 @@ class GatewayFilter(django_filters.FilterSet):
         except (ValueError, Cluster.DoesNotExist):
             raise Http404 from None
         return rows.drivable_on(cluster)
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        found = Q(name__icontains=value) | Q(description__icontains=value)
+        if value.isascii() and value.isdecimal() and len(value) <= 5:
+            found |= Q(pk__in=Listener.objects.filter(port=int(value)).values("gateway"))
+        return rows.filter(found)
