@@ -12,7 +12,7 @@ from benchmarks import figures, machine
 from deploy.local import paths, processes
 
 STOP_SECONDS = 60
-NAMES = ("publish", "revoke", "route", "crowd", "throughput", "agents")
+NAMES = ("publish", "revoke", "route", "crowd", "throughput", "agents", "portal")
 
 
 def main() -> int:

@@ -24,10 +24,13 @@ WEB = "--interface wsgi --host 127.0.0.1 --workers 2 --backpressure 2048 --log-l
 class BenchStack(Stack):
     """The product as in production: granian, no DEBUG, agentd over TLS and in several processes."""
 
-    def __init__(self, home: Path, *, tls: bool = False, rest_port: int | None = None) -> None:
+    def __init__(
+        self, home: Path, *, tls: bool = False, rest_port: int | None = None, pages: bool = False
+    ) -> None:
         super().__init__(home, Ports.free(), durable=True)
         self.ca = home / "ca.pem" if tls else None
         self._rest_port = rest_port
+        self._pages = pages
 
     def environment(self) -> dict[str, str]:
         # As in production, but for TLS on the portal's side: DEBUG keeps and times every query.
@@ -35,6 +38,7 @@ class BenchStack(Stack):
             "DEBUG": "false",
             "HTTPS": "false",
             "LOG_LEVEL": "WARNING",
+            "STATIC_ROOT": str(self.home / "static"),
         }
         if self.ca:
             pair = self.home / "agentd.pem", self.home / "agentd.key"
@@ -45,6 +49,11 @@ class BenchStack(Stack):
             # Agents read through a counter that stands before the portal.
             values["PUBLIC_URL"] = f"http://127.0.0.1:{self._rest_port}"
         return values
+
+    def start_portal(self) -> None:
+        if self._pages:
+            self._step("Static files", lambda: self.manage("collectstatic", "--noinput"))
+        super().start_portal()
 
     def _spawn(self, name: str, argv: list[str], **how: Any) -> Child:
         if name == "web":

@@ -1,4 +1,7 @@
-"""`make demo`: everything on this machine, with data to look at. `make demo-reset` wipes it."""
+"""`make demo`: everything on this machine, with data to look at. `make demo-reset` wipes it.
+
+`make seed-large` fills a demo that runs.
+"""
 
 import os
 import sys
@@ -13,6 +16,7 @@ from deploy.local.processes import ChildFailed
 from deploy.local.stack import Ports, Stack, responds, wait_for
 
 LIVE_SECONDS = 30
+BEAT_SECONDS = 30
 # As in production: who goes astray meets the product's own pages, not Django's for developers.
 WEB = {"DEBUG": "false", "HTTPS": "false", "STATIC_FROM_SOURCE": "true"}
 
@@ -25,6 +29,8 @@ def main() -> int:
         stack = Stack(home, Ports.from_env(), say=partial(print, flush=True))
         if sys.argv[1:] == ["reset"]:
             return reset(stack)
+        if sys.argv[1:] == ["seed-large"]:
+            return seed_large(stack)
         stack.extra_environment["web"] = WEB
         return run(stack)
     except (PortError, ChildFailed, OSError) as error:
@@ -56,6 +62,22 @@ def reset(stack: Stack) -> int:
     stack.wipe()
     print(f"Wiped {stack.home}.")
     return 0
+
+
+def seed_large(stack: Stack) -> int:
+    """Made once; then its agents, behind which there is nobody, are kept alive until Ctrl-C."""
+    if not stack.postgres.accepts():
+        raise ChildFailed(f"No demo is running in {stack.home}. Start one with `make demo`.")
+    processes.exit_on_signals()
+    print("A few minutes ...", flush=True)
+    print(stack.manage("seed_large"), flush=True)
+    print("Its agents send heartbeats until Ctrl-C.", flush=True)
+    try:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            stack.manage("seed_large", "--beat")
+    except KeyboardInterrupt:
+        return 0
 
 
 def refuse_second_run(stack: Stack) -> None:

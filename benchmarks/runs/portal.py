@@ -1,0 +1,228 @@
+"""The portal when it has grown: lists under 20 users without think time, queries, live updates, weight."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from websockets.sync.client import connect
+
+from benchmarks import wrk
+from benchmarks.figures import Result
+from benchmarks.place import BenchStack, started
+from benchmarks.visitor import Visitor
+from deploy.local import paths, ports
+
+USERS = 20
+SCRIPT = Path(__file__).parent.parent / "pages.lua"
+PAGES = {
+    "operator@demo.example": [
+        "/operator/",
+        "/operator/clusters",
+        "/operator/clusters?q=fleet-1&status=active",
+        "/api/v1/operator/clusters",
+    ],
+    "provider@demo.example": [
+        "/provider/api-services",
+        "/provider/products",
+        "/provider/gateways",
+        "/provider/publishes",
+        "/provider/deployments",
+        "/provider/subscriptions",
+        "/api/v1/provider/clusters",
+        "/api/v1/provider/api-services",
+        "/api/v1/provider/products",
+        "/api/v1/provider/gateways",
+        "/api/v1/provider/product-publishes",
+        "/api/v1/provider/deployments",
+        "/api/v1/provider/subscriptions",
+    ],
+    "consumer@demo.example": [
+        "/api/v1/public/products",
+        "/api/v1/customer/applications",
+        "/api/v1/customer/subscriptions",
+    ],
+}
+
+
+def run(result: Result, *, quick: bool) -> None:
+    with started(pages=True) as stack:
+        people = _grow(quick=quick)
+        sockets = _sockets(stack)
+        with _beating():
+            visitors = {email: Visitor(stack.url, email, people[email]) for email in PAGES}
+            for email, pages in PAGES.items():
+                for page in pages:
+                    _load(result, stack, visitors[email], page, seconds=2 if quick else 8)
+            _queries(result)
+            _live(result, stack, visitors["operator@demo.example"], sockets, 5 if quick else 30)
+            _weight(result, visitors["operator@demo.example"])
+
+
+def _grow(*, quick: bool) -> dict[str, str]:
+    """The data of `manage.py seed_large`; answers who signs in with what."""
+    from subscriptions.management.demo import large, people
+
+    everybody = people.ensure()
+    small = large.Size(clusters=20, agents=100, products=50, publishes=200, subscriptions=200)
+    for said in large.grow(everybody, small if quick else large.Size()):
+        print(f"    {said}", flush=True)
+    return {row["email"]: row["password"] for row in people.logins()}
+
+
+@contextmanager
+def _beating() -> Iterator[None]:
+    """The agents stay alive: one UPDATE every 15 s, as agentd writes it."""
+    from subscriptions.management.demo import large
+
+    over = Event()
+
+    def run() -> None:
+        from django.db import connection
+
+        while not over.wait(15):
+            large.beat()
+        connection.close()
+
+    large.beat()
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- Load ------------------------------------------------------------------------------------------
+
+
+def _load(result: Result, stack: BenchStack, visitor: Visitor, page: str, *, seconds: int) -> None:
+    visitor.get(page)  # or it ends here
+    said = subprocess.run(
+        [
+            wrk.program(), "-t1", f"-c{USERS}", f"-d{seconds}s", "--timeout", "30s",
+            "-s", str(SCRIPT), "-H", f"Cookie: {visitor.cookie}", f"{stack.url}{page}",
+        ],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    line = next(line for line in said.splitlines() if line.startswith("imp "))
+    calls, took, p50, p95, p99, wrong = (int(number) for number in line.split()[1:])
+    result.raw[page] = {
+        "requests/s": round(calls / took * 1e6, 1),
+        "p50 ms": p50 / 1000,
+        "p99 ms": p99 / 1000,
+        "wrong": wrong,
+    }
+    result.add(f"{page}: p95", p95 / 1000, "ms", target=200)
+    if wrong:
+        result.add(f"{page}: errors of {calls}", wrong, "", target=0)
+
+
+# --- Queries ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Slow:
+    """The longest that each statement took, over all pages."""
+
+    found: dict[str, tuple[float, Any, str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    page: str = ""
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            took = time.perf_counter() - began
+            self.counts[self.page] = self.counts.get(self.page, 0) + 1
+            if took > self.found.get(sql, (0.0,))[0]:
+                self.found[sql] = (took, params, self.page)
+
+
+def _queries(result: Result) -> None:
+    """One reader alone, in this process: how many statements a page takes, and the five slowest."""
+    from django.db import connection
+    from django.test import Client
+
+    from accounts.models import User
+
+    slow = Slow()
+    for email, pages in PAGES.items():
+        client = Client(SERVER_NAME="127.0.0.1")
+        client.force_login(User.objects.get(email=email))
+        for slow.page in pages:
+            with connection.execute_wrapper(slow):
+                client.get(slow.page)
+    worst = sorted(slow.found.items(), key=lambda item: -item[1][0])[:5]
+    result.add("slowest query", worst[0][1][0] * 1000, "ms", target=50)
+    result.add("most queries of a page", max(slow.counts.values()), "", target=12)
+    result.raw["queries"] = slow.counts
+    result.raw["slowest"] = [
+        {"ms": round(took * 1000, 2), "page": page, "plan": _plan(sql, params)}
+        for sql, (took, params, page) in worst
+    ]
+
+
+def _plan(sql: str, params: Any) -> list[str]:
+    from django.db import connection
+
+    if not sql.startswith("SELECT"):
+        return [sql]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", params)
+        return [sql, *(line for (line,) in cursor.fetchall())]
+
+
+# --- Live updates ----------------------------------------------------------------------------------
+
+
+def _sockets(stack: BenchStack) -> int:
+    """The process that holds the pages' sockets, as in production beside the WSGI workers."""
+    port = ports.free()[0]
+    daphne = [str(paths.program("daphne")), "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
+    stack._spawn("sockets", [*daphne, "config.asgi:application"], ready=lambda: ports.answers(port))
+    return port
+
+
+def _live(result: Result, stack: BenchStack, visitor: Visitor, port: int, times: int) -> None:
+    """From a change of a cluster, made through the service, until an open list of clusters was read anew."""
+    from clusters.models import Cluster
+    from clusters.services import clusters
+    from subscriptions.management.demo import people
+
+    everybody = people.ensure()
+    cluster = Cluster.objects.filter(organization=everybody.platform).first()
+    assert cluster
+    delays = []
+    headers = {"Cookie": visitor.cookie, "Origin": stack.url}
+    with connect(f"ws://127.0.0.1:{port}/ws/clusters", additional_headers=headers) as page:
+        for number in range(times):
+            began = time.monotonic()
+            clusters.set_maintenance(
+                actor=everybody.operator,
+                cluster_id=cluster.pk,
+                enabled=number % 2 == 0,
+                reason="Measuring",
+            )
+            page.recv(timeout=10)
+            visitor.get("/operator/clusters")
+            delays.append(time.monotonic() - began)
+            time.sleep(0.5)  # the pulse comes four times a second at most
+    result.add_times("change → an open page read anew", delays, p99=1000)
+
+
+# --- Weight ----------------------------------------------------------------------------------------
+
+
+def _weight(result: Result, visitor: Visitor) -> None:
+    weights = visitor.weigh("/operator/clusters")
+    result.raw["bytes of a first visit"] = weights
+    result.add("first visit, beside the fonts", sum(weights.values()) / 1000, "kB", target=300)
