@@ -73,7 +73,8 @@ def _of_swagger(document: Mapping[str, Any]) -> Iterator[str]:
     host, base = document.get("host"), document.get("basePath")
     base = base if isinstance(base, str) else ""
     schemes = document.get("schemes")
-    named = [scheme for scheme in schemes if scheme in PORTS] if isinstance(schemes, list) else []
+    schemes = schemes if isinstance(schemes, list) else []
+    named = [scheme for scheme in schemes if isinstance(scheme, str) and scheme in PORTS]
     if isinstance(host, str) and host:
         scheme = "https" if "https" in named or not named else named[0]
         yield f"{scheme}://{host}{base}"
