@@ -1,13 +1,15 @@
 from django.urls import path
 
-from publishing import views
+from publishing.views import browse, wizard
 
 app_name = "publishing"
 
 urlpatterns = [
-    path("provider/publishes", views.publishes, name="list"),
-    path("provider/publishes/<uuid:pk>", views.detail, name="detail"),
-    path("provider/publishes/<uuid:pk>/publish", views.publish, name="publish"),
-    path("provider/publishes/<uuid:pk>/withdraw", views.withdraw, name="withdraw"),
-    path("provider/deployments/<uuid:pk>/cancel", views.cancel, name="cancel"),
+    path("provider/products/<uuid:pk>/publish/", wizard.wizard, name="wizard"),
+    path("provider/products/<uuid:pk>/publish/discard", wizard.discard, name="discard"),
+    path("provider/publishes", browse.publishes, name="list"),
+    path("provider/publishes/<uuid:pk>", browse.detail, name="detail"),
+    path("provider/publishes/<uuid:pk>/publish", browse.publish, name="publish"),
+    path("provider/publishes/<uuid:pk>/withdraw", browse.withdraw, name="withdraw"),
+    path("provider/deployments/<uuid:pk>/cancel", browse.cancel, name="cancel"),
 ]

@@ -44,6 +44,7 @@ BACKEND = same(host="backend.example.com", port=8443)
 POLICY = same(config={"request": {"x-team": "payments"}})
 PRODUCT = same(name="New", version="2", service_ids=[])
 GATEWAY = same(name="new", gateway_class="envoy", listeners=[{"port": 8081, "protocol": "HTTP"}])
+CERTIFICATE = same(name="New", certificate="-----BEGIN", private_key="-----BEGIN")
 PLAN = same(name="New", rate_per_minute=10)
 
 
@@ -76,6 +77,7 @@ API = {
     "provider/clusters": provider(),
     # whoever works in an organization: its notices, and what a word finds
     "notices": operator(),
+    "search": operator(),
     # catalog
     "provider/api-services": provider(SERVICE),
     "provider/api-services/<uuid:pk>": provider(SERVICE, pk="service"),
@@ -89,8 +91,11 @@ API = {
     "provider/backends/<uuid:pk>": provider(BACKEND, pk="backend"),
     "provider/products": provider(PRODUCT),
     "provider/products/<uuid:pk>": provider(PRODUCT, pk="product"),
+    "provider/products/<uuid:pk>/logo": provider(pk="product"),
     "provider/gateways": provider(GATEWAY),
     "provider/gateways/<uuid:pk>": provider(GATEWAY, pk="gateway"),
+    "provider/certificates": provider(CERTIFICATE),
+    "provider/certificates/<uuid:pk>": provider(CERTIFICATE, pk="certificate"),
     # publishing
     "provider/products/<uuid:product_pk>/publishes": provider(publish, product_pk="product"),
     "provider/product-publishes": provider(publish),
@@ -138,6 +143,7 @@ PAGES = {
     "account/tokens/<uuid:pk>/revoke": provider(pk="api_token"),
     "operator/clusters": operator(),
     "notices": operator(),
+    "search": operator(),
     "operator/clusters/check-name": operator(),
     "operator/clusters/new": operator(same(name="new", region="kr")),
     "operator/clusters/<uuid:pk>": operator(pk="cluster"),
@@ -147,6 +153,8 @@ PAGES = {
     "operator/clusters/<uuid:pk>/tokens": operator(pk="cluster"),
     "operator/tokens/<uuid:pk>/revoke": operator(pk="registration_token"),
     "operator/agents/<uuid:pk>/revoke": operator(pk="agent"),
+    "provider/products/<uuid:pk>/publish/": provider(same(step="cluster"), pk="product"),
+    "provider/products/<uuid:pk>/publish/discard": provider(pk="product"),
     "provider/publishes": provider(),
     "provider/publishes/<uuid:pk>": provider(pk="publish"),
     "provider/publishes/<uuid:pk>/publish": provider(pk="publish"),
@@ -174,6 +182,7 @@ ELSEWHERE = {
     "api/schema": "for everybody",
     "api/docs": "for everybody",
     "agent/ca.pem": "for everybody: tests/agents",
+    "logos/<uuid:pk>.png": "for everybody: tests/catalog/test_logos.py",
     "login": "for everybody: tests/accounts/test_web.py",
     "logout": "about the caller: tests/accounts/test_web.py",
     "organization": "about the caller: tests/accounts/test_web.py",

@@ -20,7 +20,7 @@ from clusters.models import Cluster
 from core.errors import DomainError
 from core.htmx import add_error, wants_partial
 from publishing.compile import compile_publish
-from publishing.forms import PublishForm, WithdrawForm
+from publishing.forms.actions import PublishForm, WithdrawForm
 from publishing.models import AgentPublish, Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import publishes as service
 from publishing.states import OPEN, Progress, Status

@@ -1,0 +1,226 @@
+"""What the wizard's pages tell at each step, in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from catalog.models import Gateway, Product
+from clusters.models import Cluster, ClusterQuerySet
+from clusters.models import Status as ClusterStatus
+from core.errors import DomainError
+from publishing.models import AuthMode, Environment, ProductPublish, PublishDraft, Visibility
+from publishing.services import checks, drafts
+from publishing.states import DraftStep, Status
+from publishing.stories import services_of
+
+SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
+# Those that serve at once come first, those that cannot be chosen last.
+EAGERNESS = Case(
+    When(status=ClusterStatus.ACTIVE, then=Value(0)),
+    When(status=ClusterStatus.MAINTENANCE, then=Value(2)),
+    default=Value(1),
+    output_field=IntegerField(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    value: str
+    label: str
+    url: str  # "" if it cannot be opened yet
+    detail: str  # what was chosen there
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A gateway, and why it cannot be chosen."""
+
+    gateway: Gateway
+    refusal: str
+
+
+def tell(
+    user: Any, product: Product, draft: PublishDraft | None, step: DraftStep
+) -> dict[str, Any]:
+    cluster, gateway = _cluster(user, product, draft), _gateway(product, draft)
+    return {
+        "product": product,
+        "draft": draft,
+        "step": step,
+        "steps": _steps(product, draft, step, cluster, gateway),
+        "cluster": cluster,
+        "gateway": gateway,
+    } | TELL[step](user, product, draft, cluster)
+
+
+def _steps(
+    product: Product,
+    draft: PublishDraft | None,
+    step: DraftStep,
+    cluster: Cluster | None,
+    gateway: Gateway | None,
+) -> list[Step]:
+    address = reverse("publishing:wizard", args=[product.pk])
+    furthest = drafts.STEPS.index(drafts.reached(draft))
+    data = draft.data if draft else {}
+    details = {
+        DraftStep.CLUSTER: cluster.name if cluster else "",
+        DraftStep.GATEWAY: gateway.name if gateway else "",
+        DraftStep.SETTINGS: _in_short(data) if furthest == len(drafts.STEPS) - 1 else "",
+        DraftStep.REVIEW: "",
+    }
+    return [
+        Step(
+            value=each.value,
+            label=str(each.label),
+            url=f"{address}?step={each.value}" if number <= furthest and each != step else "",
+            detail=details[each],
+            current=each == step,
+        )
+        for number, each in enumerate(drafts.STEPS)
+    ]
+
+
+def _in_short(data: dict[str, Any]) -> str:
+    mode, visibility = AuthMode(data["auth_mode"]), Visibility(data.get("visibility") or "public")
+    return f"{data['environment']} · {mode.label} · {visibility.label}"
+
+
+# --- The steps -------------------------------------------------------------------------------------
+
+
+def _clusters(user: Any, product: Product, draft: Any, chosen: Any) -> dict[str, Any]:
+    rows = _offered(user, product).order_by(EAGERNESS, "name", "pk")
+    here: dict[UUID, list[ProductPublish]] = {}
+    for publish in _publishes(product):
+        here.setdefault(publish.cluster_id, []).append(publish)
+    return {"clusters": [(cluster, here.get(cluster.pk, [])) for cluster in rows]}
+
+
+def _gateways(user: Any, product: Product, draft: Any, cluster: Cluster | None) -> dict[str, Any]:
+    mine = Gateway.objects.filter(organization=product.organization_id)
+    rows = list(mine.prefetch_related("listeners"))
+    driven = _driven(cluster) if cluster else None
+    choices = [Choice(row, _refusal(row, cluster, driven)) for row in rows]
+    return {"choices": sorted(choices, key=lambda choice: bool(choice.refusal))}
+
+
+def _driven(cluster: Cluster) -> set[str] | None:
+    """The classes that the cluster's agents drive; None while it has no agent that could say."""
+    said = list(cluster.agents.filter(revoked_at=None).values_list("gateway_classes", flat=True))
+    return {name for names in said for name in names} if said else None
+
+
+def _refusal(gateway: Gateway, cluster: Cluster | None, driven: set[str] | None) -> str:
+    if driven is not None and gateway.gateway_class not in driven:
+        return _("No agent of this cluster can drive %(class)s.") % {"class": gateway.gateway_class}
+    listeners = gateway.listeners.all()
+    if not listeners:
+        return _("It has no listener: give it a port first.")
+    refused = [row.port for row in listeners if cluster and not cluster.allows_port(row.port)]
+    if refused:
+        return _("This cluster does not allow port %(ports)s.") % {
+            "ports": ", ".join(map(str, sorted(set(refused))))
+        }
+    return ""
+
+
+def _settings(user: Any, product: Product, draft: Any, cluster: Any) -> dict[str, Any]:
+    data = draft.data if draft else {}
+    taken = {
+        publish.environment: publish
+        for publish in _publishes(product)
+        if str(publish.cluster_id) == data.get("cluster_id")
+        and str(publish.gateway_id) == data.get("gateway_id")
+        and publish.status != Status.WITHDRAWN
+    }
+    return {
+        "taken": taken,
+        "environments": [
+            (Environment.DEV, _("Development"), taken.get("dev")),
+            (Environment.STAGE, _("Staging"), taken.get("stage")),
+            (Environment.PROD, _("Production"), taken.get("prod")),
+        ],
+        "modes": [
+            (AuthMode.NONE, _("Anyone may call. Not recommended for production.")),
+            (AuthMode.API_KEY, _("Each subscription has its keys.")),
+            (AuthMode.OAUTH2, _("Callers bring a token of your issuer.")),
+        ],
+        "enforced": [str(mode) for mode in checks.ENFORCED],
+        "visibilities": [
+            (Visibility.PUBLIC, _("Everyone finds it in the marketplace and may subscribe.")),
+            (Visibility.PRIVATE, _("Only consumers you invite can see it.")),
+        ],
+        "base_paths": sorted({row.base_path for row in product.services.all()}),
+    }
+
+
+def _review(user: Any, product: Product, draft: PublishDraft, cluster: Any) -> dict[str, Any]:
+    try:
+        preview = drafts.preview_of(user, draft)
+    except DomainError as error:  # something that was chosen is gone by now
+        return {"gone": error.message}
+    return {
+        "preview": preview,
+        "services": services_of(preview.bundle),
+        "neighbours": _neighbours(preview.publish, user),
+    }
+
+
+def _neighbours(publish: ProductPublish, user: Any) -> int:
+    """One's other publishes under the same host of the cluster."""
+    rows = ProductPublish.objects.visible_to(user).filter(
+        cluster=publish.cluster_id, hostname_base=publish.hostname_base, status=Status.PUBLISHED
+    )
+    return rows.count()
+
+
+TELL = {
+    DraftStep.CLUSTER: _clusters,
+    DraftStep.GATEWAY: _gateways,
+    DraftStep.SETTINGS: _settings,
+    DraftStep.REVIEW: _review,
+}
+
+
+# --- Rows ------------------------------------------------------------------------------------------
+
+
+def _offered(user: Any, product: Product) -> ClusterQuerySet:
+    """Open to the product's organization, whatever else its people belong to."""
+    return Cluster.objects.offered_to(user).open_for(product.organization).with_status()
+
+
+def _cluster(user: Any, product: Product, draft: PublishDraft | None) -> Cluster | None:
+    pk = draft.data.get("cluster_id") if draft else None
+    return _offered(user, product).filter(pk=pk).first() if _is_id(pk) else None
+
+
+def _gateway(product: Product, draft: PublishDraft | None) -> Gateway | None:
+    pk = draft.data.get("gateway_id") if draft else None
+    rows = Gateway.objects.filter(organization=product.organization_id)
+    return rows.prefetch_related("listeners").filter(pk=pk).first() if _is_id(pk) else None
+
+
+def _is_id(value: Any) -> bool:
+    try:
+        UUID(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _publishes(product: Product) -> QuerySet[ProductPublish]:
+    return (
+        product.publishes.select_related("live_revision")
+        .defer("live_revision__document")
+        .annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED, distinct=True))
+        .order_by("environment", "-created_at")
+    )
