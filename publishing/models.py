@@ -289,6 +289,8 @@ class AgentPublish(models.Model):
     revision = models.CharField(_("revision"), max_length=64, blank=True)  # digest; "" = nothing
     error = models.TextField(_("error"), blank=True)
     warning = models.TextField(_("warning"), blank=True)
+    # Since when it serves something else than what is live, which it had served; None = it does not.
+    drifted_at = models.DateTimeField(_("drifted"), null=True, editable=False)
     observed_at = models.DateTimeField(_("observed"), default=timezone.now, editable=False)
 
     objects = PublishPartQuerySet.as_manager()

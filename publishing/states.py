@@ -92,6 +92,11 @@ class Happening(TextChoices):
     FAILED = "failed", _("Failed")
     SUPERSEDED = "superseded", _("Superseded")
     CANCELLED = "cancelled", _("Cancelled")
+    ROLL_BACK = "roll_back", _("Roll-back requested")  # instead of REQUESTED
+    WAIVED = "waived", _("Agent waived")
+    DRIFTED = "drifted", _("Drift seen")
+    RESTORED = "restored", _("Drift over")
+    RESTORE = "restore", _("Restore requested")
 
 
 class DraftStep(TextChoices):
