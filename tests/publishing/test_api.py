@@ -358,7 +358,7 @@ def test_a_published_one_is_409_and_names_the_state(method):
     stage = Stage(settings={"published": True})
     found = error(getattr(client_of(stage.user), method)(path_of(stage), body_for(stage)), 409)
     assert (found["code"], found["details"]) == ("invalid_state", {"status": "PUBLISHED"})
-    assert "PUBLISHED" in found["message"]
+    assert "published" in found["message"]
 
 
 def test_delete(stage, api):
