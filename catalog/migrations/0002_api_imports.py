@@ -8,65 +8,142 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_audit_append_only'),
-        ('catalog', '0001_initial'),
+        ("accounts", "0002_audit_append_only"),
+        ("catalog", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ApiImport',
+            name="ApiImport",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(choices=[('paste', 'pasted'), ('file', 'file'), ('url', 'link')], max_length=8, verbose_name='source')),
-                ('origin', models.CharField(blank=True, max_length=2000, verbose_name='from')),
-                ('document', models.TextField(blank=True, verbose_name='document')),
-                ('status', models.CharField(choices=[('pending', 'pending'), ('ready', 'ready'), ('failed', 'failed'), ('applied', 'applied')], max_length=8, verbose_name='status')),
-                ('problem', models.JSONField(blank=True, default=dict)),
-                ('preview', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('asked_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('applied_at', models.DateTimeField(editable=False, null=True, verbose_name='applied')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("paste", "pasted"), ("file", "file"), ("url", "link")],
+                        max_length=8,
+                        verbose_name="source",
+                    ),
+                ),
+                ("origin", models.CharField(blank=True, max_length=2000, verbose_name="from")),
+                ("document", models.TextField(blank=True, verbose_name="document")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("ready", "ready"),
+                            ("failed", "failed"),
+                            ("applied", "applied"),
+                        ],
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("problem", models.JSONField(blank=True, default=dict)),
+                ("preview", models.JSONField(blank=True, default=dict)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                (
+                    "asked_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "applied_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="applied"),
+                ),
             ],
             options={
-                'ordering': ['-created_at', 'id'],
+                "ordering": ["-created_at", "id"],
             },
         ),
         migrations.AddField(
-            model_name='apiimport',
-            name='created_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="apiimport",
+            name="created_by",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='apiimport',
-            name='organization',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_imports', to='accounts.organization'),
+            model_name="apiimport",
+            name="organization",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="api_imports",
+                to="accounts.organization",
+            ),
         ),
         migrations.AddField(
-            model_name='apiimport',
-            name='service',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='imports', to='catalog.apiservice'),
+            model_name="apiimport",
+            name="service",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="imports",
+                to="catalog.apiservice",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiimport',
-            constraint=models.CheckConstraint(condition=models.Q(('source__in', ['paste', 'file', 'url'])), name='catalog_apiimport_source_known'),
+            model_name="apiimport",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("source__in", ["paste", "file", "url"])),
+                name="catalog_apiimport_source_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiimport',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'ready', 'failed', 'applied'])), name='catalog_apiimport_status_known'),
+            model_name="apiimport",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["pending", "ready", "failed", "applied"])),
+                name="catalog_apiimport_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiimport',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('source', 'url'), _negated=True), models.Q(('origin', ''), _negated=True), _connector='OR'), name='catalog_apiimport_url_has_origin'),
+            model_name="apiimport",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("source", "url"), _negated=True),
+                    models.Q(("origin", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="catalog_apiimport_url_has_origin",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiimport',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['ready', 'applied']), _negated=True), models.Q(('document', ''), _negated=True), _connector='OR'), name='catalog_apiimport_read_has_document'),
+            model_name="apiimport",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["ready", "applied"]), _negated=True),
+                    models.Q(("document", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="catalog_apiimport_read_has_document",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apiimport',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('applied_at__isnull', False), ('status', 'applied')), models.Q(models.Q(('status', 'applied'), _negated=True), ('applied_at__isnull', True)), _connector='OR'), name='catalog_apiimport_applied_iff_then'),
+            model_name="apiimport",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("applied_at__isnull", False), ("status", "applied")),
+                    models.Q(
+                        models.Q(("status", "applied"), _negated=True), ("applied_at__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="catalog_apiimport_applied_iff_then",
+            ),
         ),
     ]
