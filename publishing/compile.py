@@ -64,9 +64,9 @@ def definitions_of(publishes: Sequence[ProductPublish]) -> list[Definition]:
     for link in links.select_related("apiservice"):
         parts.setdefault(link.product_id, []).append(link.apiservice)
     services = {service.pk for found in parts.values() for service in found}
-    routes = _by_service(Route, services)
-    backends = _by_service(Backend, services)
-    policies = _by_service(Policy, services)
+    routes = _rows_by_service(Route, services)
+    backends = _rows_by_service(Backend, services)
+    policies = _rows_by_service(Policy, services)
     listeners: dict[UUID, list[Listener]] = {}
     for row in Listener.objects.filter(gateway__in={each.gateway_id for each in publishes}):
         listeners.setdefault(row.gateway_id, []).append(row)
@@ -83,7 +83,7 @@ def definitions_of(publishes: Sequence[ProductPublish]) -> list[Definition]:
     ]
 
 
-def _by_service(model: type[models.Model], services: Iterable[UUID]) -> dict[UUID, list[Any]]:
+def _rows_by_service(model: type[models.Model], services: Iterable[UUID]) -> dict[UUID, list[Any]]:
     found: dict[UUID, list[Any]] = {}
     for row in model._default_manager.filter(service__in=list(services)):
         found.setdefault(row.service_id, []).append(row)
