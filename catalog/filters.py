@@ -7,8 +7,17 @@ import uuid
 import django_filters
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils import timezone
 
-from catalog.models import ApiService, Gateway, Listener, Product
+from catalog.models import (
+    EXPIRES_SOON,
+    ApiService,
+    Certificate,
+    Gateway,
+    Listener,
+    Product,
+    Validity,
+)
 from clusters.models import Cluster
 
 
@@ -68,3 +77,28 @@ class GatewayFilter(django_filters.FilterSet):
         if value.isascii() and value.isdecimal() and len(value) <= 5:
             found |= Q(pk__in=Listener.objects.filter(port=int(value)).values("gateway"))
         return rows.filter(found)
+
+
+class CertificateFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(method="of_status", choices=Validity.choices)
+    host = django_filters.CharFilter(
+        method="for_host", max_length=253, help_text="Covers this host."
+    )
+    search = django_filters.CharFilter(field_name="name", lookup_expr="icontains", max_length=100)
+
+    class Meta:
+        model = Certificate
+        fields = ["name"]
+
+    def of_status(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        now = timezone.now()
+        soon = now + EXPIRES_SOON
+        return {
+            Validity.EXPIRED: rows.filter(not_after__lte=now),
+            Validity.EXPIRING: rows.filter(not_after__gt=now, not_after__lt=soon),
+            Validity.VALID: rows.filter(not_after__gte=soon),
+        }[Validity(value)]
+
+    def for_host(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        host = value.lower()
+        return rows.filter(hosts__overlap=[host, f"*.{host.partition('.')[2]}"])

@@ -428,9 +428,20 @@ class Certificate(models.Model):
             return Validity.EXPIRED
         return Validity.EXPIRING if left < EXPIRES_SOON else Validity.VALID
 
+    @property
+    def tag(self) -> str:
+        """Another one is another content, after a restored backup too."""
+        return f"{self.version}-{self.fingerprint[:16]}"
+
     def covers(self, host: str) -> bool:
         """By RFC 6125: a wildcard stands for one label."""
         return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
+    def fits(self, hostname: str) -> bool:
+        """For a listener's hostname: of "*.example.com" it covers at least one host."""
+        if hostname.startswith("*."):
+            return any(host.endswith(hostname[1:]) for host in self.hosts)
+        return self.covers(hostname)
 
 
 class Protocol(models.TextChoices):

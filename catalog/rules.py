@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from catalog.addresses import host, optional_path, parameters, template
 from catalog.models import GATEWAY_CLASSES, METHODS, Match, Protocol
 from catalog.text import choice, given, line, listing, number
+from core.addresses import literal
 from core.errors import InvalidInput
 
 MAX_CATEGORIES = 10
@@ -81,11 +83,42 @@ def gateway_class(value: str, *, field: str = "gateway_class") -> str:
 
 
 def listener(values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
-    protocol = values.get("protocol", Protocol.HTTP)
+    protocol = choice(
+        values.get("protocol") or Protocol.HTTP, field=f"{at}protocol", known=Protocol.values
+    )
+    # Bodies name the certificate, forms have chosen it.
+    chosen = values.get("certificate_id") or getattr(values.get("certificate"), "pk", None)
     return {
         "port": number(given(values, "port", at), field=f"{at}port", low=1, high=65535),
-        "protocol": choice(protocol, field=f"{at}protocol", known=Protocol.values),
+        "protocol": protocol,
+        "hostname": hostname(values.get("hostname") or "", field=f"{at}hostname"),
+        "certificate_id": _certificate_id(chosen, protocol, field=f"{at}certificate_id"),
     }
+
+
+def hostname(value: str, *, field: str) -> str:
+    """A DNS name, or "*." before one for all the hosts below it. Empty: any host."""
+    value = line(value, field=field, limit=255, required=False).lower()
+    name = value.removeprefix("*.")
+    if not value:
+        return ""
+    if name in {"", "*"} or literal(host(name, field=field)):
+        raise InvalidInput(
+            _("Enter a DNS name such as api.example.com, or *.example.com for the hosts below it."),
+            field=field,
+        )
+    return value[: -len(name)] + host(name, field=field)
+
+
+def _certificate_id(chosen: Any, protocol: str, *, field: str) -> UUID | None:
+    if protocol == Protocol.HTTPS and not chosen:
+        raise InvalidInput(_("HTTPS needs a certificate. Upload one, then choose it."), field=field)
+    if protocol != Protocol.HTTPS and chosen:
+        raise InvalidInput(_("Only HTTPS uses a certificate."), field=field)
+    try:
+        return chosen if isinstance(chosen, UUID | None) else UUID(str(chosen))
+    except ValueError:
+        raise InvalidInput(_("There is no such certificate of yours."), field=field) from None
 
 
 # --- Products --------------------------------------------------------------------------------------

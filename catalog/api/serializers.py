@@ -205,9 +205,11 @@ class LogoBody(serializers.Serializer):
 
 
 class ListenerSerializer(serializers.ModelSerializer):
+    certificate_id = serializers.UUIDField(read_only=True, allow_null=True)
+
     class Meta:
         model = Listener
-        fields = ["id", "port", "protocol"]
+        fields = ["id", "port", "protocol", "hostname", "certificate_id"]
         read_only_fields = fields
 
 
@@ -233,6 +235,12 @@ class GatewaySerializer(serializers.ModelSerializer):
 class NestedListener(KeepsId):
     port = serializers.IntegerField(min_value=1, max_value=65535)
     protocol = serializers.ChoiceField(Protocol.choices, default=Protocol.HTTP)
+    hostname = serializers.CharField(
+        max_length=255, allow_blank=True, default="", help_text="api.example.com, *.example.com"
+    )
+    certificate_id = serializers.UUIDField(
+        allow_null=True, default=None, help_text="Of the same provider; HTTPS needs one."
+    )
 
 
 class GatewayBody(serializers.Serializer):

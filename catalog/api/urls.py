@@ -1,13 +1,30 @@
 from django.urls import path
 
-from catalog.api import views
+from catalog.api import certificates, imports, views
 
 COLLECTION = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
 ONE_OR_PART = ONE | {"patch": "partial_update"}
 
 services = views.ApiServiceViewSet
+documents = imports.ImportViewSet
 urlpatterns = [
+    path("provider/api-services/imports", documents.as_view(COLLECTION), name="imports"),
+    path(
+        "provider/api-services/imports/<uuid:pk>",
+        documents.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="import",
+    ),
+    path(
+        "provider/api-services/imports/<uuid:pk>/apply",
+        documents.as_view({"post": "apply"}),
+        name="import-apply",
+    ),
+    path(
+        "provider/api-services/imports/<uuid:pk>/retry",
+        documents.as_view({"post": "retry"}),
+        name="import-retry",
+    ),
     path("provider/api-services", services.as_view(COLLECTION), name="api-services"),
     path("provider/api-services/<uuid:pk>", services.as_view(ONE_OR_PART), name="api-service"),
     path(
@@ -41,4 +58,14 @@ urlpatterns = [
     ),
     path("provider/gateways", views.GatewayViewSet.as_view(COLLECTION), name="gateways"),
     path("provider/gateways/<uuid:pk>", views.GatewayViewSet.as_view(ONE_OR_PART), name="gateway"),
+    path(
+        "provider/certificates",
+        certificates.CertificateViewSet.as_view(COLLECTION),
+        name="certificates",
+    ),
+    path(
+        "provider/certificates/<uuid:pk>",
+        certificates.CertificateViewSet.as_view(ONE_OR_PART),
+        name="certificate",
+    ),
 ]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import access, audit
 from accounts.models import Kind, Role
 from catalog import rules
-from catalog.models import Gateway
+from catalog.models import Gateway, Listener
 from catalog.services import parts
 from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
@@ -84,8 +84,12 @@ def facts(gateway: Gateway) -> dict[str, Any]:
         "name": gateway.name,
         "description": gateway.description,
         "gateway_class": gateway.gateway_class,
-        "listeners": [str(row) for row in gateway.listeners.all()],
+        "listeners": [_listener(row) for row in gateway.listeners.select_related("certificate")],
     }
+
+
+def _listener(row: Listener) -> str:
+    return f"{row} ({row.certificate})" if row.certificate else str(row)
 
 
 def _describe(gateway: Gateway, name: str, gateway_class: str, description: str) -> None:

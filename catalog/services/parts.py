@@ -14,6 +14,7 @@ from accounts import access
 from catalog import policies, rules
 from catalog.addresses import canonical
 from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Route
+from catalog.services import listeners
 from catalog.text import listing
 from core.errors import DomainError, InvalidInput
 
@@ -53,12 +54,8 @@ def set_listeners(gateway: Gateway, wanted: Iterable[Values]) -> None:
     values = _clean(wanted, rules.listener, "listeners", MAX_LISTENERS)
     if not values:
         raise InvalidInput(_("A gateway listens on at least one port."), field="listeners")
-    _once(
-        (item["port"] for item in values),
-        "listener_exists",
-        _("Each port can be listened on once."),
-    )
-    _replace(Listener, {"gateway": gateway}, values, key=("port",))
+    listeners.check(gateway, values)
+    _replace(Listener, {"gateway": gateway}, values, key=("port", "hostname"))
 
 
 def check_overlap(routes: Iterable[Values]) -> None:

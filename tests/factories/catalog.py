@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
+
 import factory
 from factory.django import DjangoModelFactory
 
-from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Product, Route
+from catalog.models import (
+    ApiImport,
+    ApiService,
+    Backend,
+    Certificate,
+    Gateway,
+    Listener,
+    Policy,
+    Product,
+    Route,
+)
+from core.sealing import seal
 from tests.factories.accounts import OrganizationFactory
+from tests.factories.tls import issue
 
 
 class ApiServiceFactory(DjangoModelFactory):
@@ -81,6 +95,29 @@ class ProductFactory(DjangoModelFactory):
             self.services.set(extracted)
 
 
+class CertificateFactory(DjangoModelFactory):
+    """CertificateFactory(issued=issue("api.example.com"))"""
+
+    class Meta:
+        model = Certificate
+
+    class Params:
+        issued = factory.LazyFunction(lambda: issue("*.example.com"))
+
+    id = factory.LazyFunction(uuid.uuid4)
+    organization = factory.SubFactory(OrganizationFactory, provider=True)
+    name = factory.Sequence("certificate-{}".format)
+    chain = factory.LazyAttribute(lambda row: row.issued.chain)
+    sealed_key = factory.LazyAttribute(
+        lambda row: seal(row.issued.private_key.encode(), place=f"catalog.certificate:{row.id}")
+    )
+    fingerprint = factory.LazyAttribute(lambda row: row.issued.fingerprint)
+    hosts = factory.LazyAttribute(lambda row: row.issued.hosts)
+    key_type = "ECDSA P-256"
+    not_before = factory.LazyAttribute(lambda row: row.issued.certificate.not_valid_before_utc)
+    not_after = factory.LazyAttribute(lambda row: row.issued.certificate.not_valid_after_utc)
+
+
 class GatewayFactory(DjangoModelFactory):
     class Meta:
         model = Gateway
@@ -100,3 +137,56 @@ class ListenerFactory(DjangoModelFactory):
 
     gateway = factory.SubFactory(GatewayFactory, listener=None)
     port = 8080
+
+    class Params:
+        https = factory.Trait(
+            protocol="HTTPS",
+            port=8443,
+            certificate=factory.SubFactory(
+                CertificateFactory, organization=factory.SelfAttribute("..gateway.organization")
+            ),
+        )
+
+
+class ApiImportFactory(DjangoModelFactory):
+    """Ready to be applied; ApiImportFactory(pending=True) waits for the worker."""
+
+    class Meta:
+        model = ApiImport
+
+    organization = factory.SubFactory(OrganizationFactory, provider=True)
+    source = "paste"
+    status = "ready"
+    document = '{"openapi": "3.0.0"}'
+    preview = factory.LazyFunction(
+        lambda: {
+            "format": "OpenAPI 3.0.0",
+            "name": "Pets",
+            "version": "1.0",
+            "description": "",
+            "base_path": "/v1",
+            "backends": [{"host": "pets.example.com", "port": 443, "tls": True}],
+            "routes": [
+                {
+                    "match": "exact",
+                    "path": "/pets",
+                    "methods": ["GET"],
+                    "operations": [
+                        {"method": "GET", "name": "list", "summary": "", "deprecated": False}
+                    ],
+                }
+            ],
+            "operation_count": 1,
+            "notes": [],
+            "note_count": 0,
+        }
+    )
+
+    class Params:
+        pending = factory.Trait(
+            source="url",
+            origin="https://specs.example.com/openapi.json",
+            status="pending",
+            document="",
+            preview={},
+        )

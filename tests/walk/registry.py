@@ -42,6 +42,7 @@ SERVICE = same(name="New", version="1", base_path="/new")
 ROUTE = same(path="/new", methods=["GET"])
 BACKEND = same(host="backend.example.com", port=8443)
 POLICY = same(config={"request": {"x-team": "payments"}})
+DOCUMENT = same(document='{"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}', url="")
 PRODUCT = same(name="New", version="2", service_ids=[])
 GATEWAY = same(name="new", gateway_class="envoy", listeners=[{"port": 8081, "protocol": "HTTP"}])
 CERTIFICATE = same(name="New", certificate="-----BEGIN", private_key="-----BEGIN")
@@ -87,6 +88,10 @@ API = {
     "provider/api-services/<uuid:pk>/policies/<slug:kind>": provider(
         POLICY, pk="service", kind="policy_kind"
     ),
+    "provider/api-services/imports": provider(DOCUMENT),
+    "provider/api-services/imports/<uuid:pk>": provider(pk="api_import"),
+    "provider/api-services/imports/<uuid:pk>/apply": provider(pk="api_import"),
+    "provider/api-services/imports/<uuid:pk>/retry": provider(pk="api_import"),
     "provider/routes/<uuid:pk>": provider(ROUTE, pk="route"),
     "provider/backends/<uuid:pk>": provider(BACKEND, pk="backend"),
     "provider/products": provider(PRODUCT),
@@ -155,6 +160,8 @@ PAGES = {
     "operator/agents/<uuid:pk>/revoke": operator(pk="agent"),
     "provider/products/<uuid:pk>/publish/": provider(same(step="cluster"), pk="product"),
     "provider/products/<uuid:pk>/publish/discard": provider(pk="product"),
+    "provider/api-services": provider(),
+    "provider/api-services/<uuid:pk>": provider(pk="service"),
     "provider/publishes": provider(),
     "provider/publishes/<uuid:pk>": provider(pk="publish"),
     "provider/publishes/<uuid:pk>/publish": provider(pk="publish"),
@@ -165,6 +172,7 @@ PAGES = {
 SOCKETS = {
     "ws/clusters": operator(),
     "ws/clusters/<uuid:pk>": operator(pk="cluster"),
+    "ws/imports/<uuid:pk>": provider(pk="api_import"),
     "ws/publishes/<uuid:pk>": provider(pk="publish"),
 }
 

@@ -7,7 +7,13 @@ from types import SimpleNamespace
 from accounts import services
 from accounts.models import Kind, Organization, Role, User
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
-from tests.factories.catalog import BackendFactory, PolicyFactory, RouteFactory
+from tests.factories.catalog import (
+    ApiImportFactory,
+    BackendFactory,
+    CertificateFactory,
+    PolicyFactory,
+    RouteFactory,
+)
 from tests.factories.clusters import AgentFactory, ClusterFactory, RegistrationTokenFactory
 from tests.factories.publishing import DeploymentFactory, ProductPublishFactory
 from tests.factories.subscriptions import (
@@ -34,6 +40,8 @@ class World:
         self.route = RouteFactory(service=self.service, path="/extra")
         self.backend = BackendFactory(service=self.service)
         self.policy_kind = SimpleNamespace(pk=PolicyFactory(service=self.service).kind)
+        self.certificate = CertificateFactory(organization=self.organizations[Kind.PROVIDER])
+        self.api_import = ApiImportFactory(organization=self.organizations[Kind.PROVIDER])
         self.deployment = DeploymentFactory(
             publish=self.publish, revision=self.publish.live_revision
         )
