@@ -6,12 +6,14 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
-from accounts import navigation, organizations
+from accounts import navigation
 from accounts.access import can
-from accounts.models import Role
+from accounts.models import Notice, Organization, Role
 
 THEMES = {"light", "dark"}
+NOTICES = 3
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -26,8 +28,18 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     organization = getattr(request, "organization", None)
     return context | {
         "organization": organization,
-        "organizations": organizations.choices(user),
+        "organizations": getattr(request, "organizations", []),
         "persona": organization.kind if organization else "",
         "may_write": organization is not None and can(user, organization.pk, Role.MEMBER),
         "navigation": navigation.links(request, organization),
+        # Lazy: a partial does not show them.
+        "notices": SimpleLazyObject(lambda: _notices(user, organization)),
     }
+
+
+def _notices(user: Any, organization: Organization | None) -> list[Notice]:
+    """What everybody here should know now and this reader has not put away."""
+    if organization is None:
+        return []
+    rows = Notice.objects.filter(organization=organization)
+    return list(rows.open().unread_by(user)[:NOTICES])

@@ -30,15 +30,20 @@ class ProfileLocaleMiddleware:
 
 
 class OrganizationMiddleware:
-    """Sets request.organization on pages. The API's authentication classes set it there."""
+    """On pages, sets request.organization, and request.organizations to choose from.
+
+    In the API, the authentication classes set the former.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.organization = None
+        request.organization, request.organizations = None, []
         if request.user.is_authenticated and not request.path.startswith("/api/"):
-            request.organization = organizations.of_session(request.session, request.user)
+            mine = organizations.choices(request.user)
+            request.organizations = mine
+            request.organization = organizations.of_session(request.session, request.user, mine)
         return self.get_response(request)
 
 

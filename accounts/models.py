@@ -252,6 +252,13 @@ class NoticeQuerySet(TenantQuerySet):
     def unread_by(self, user: Any) -> NoticeQuerySet:
         return self.exclude(readers=user)
 
+    def marked_for(self, user: Any) -> NoticeQuerySet:
+        """Annotate `read`: whether this user has."""
+        readers = self.model.readers.through.objects
+        return self.annotate(
+            read=models.Exists(readers.filter(notice=models.OuterRef("pk"), user=user))
+        )
+
 
 class Notice(models.Model):
     """Something that an organization should know, kept so that whoever comes later reads it, too.

@@ -40,7 +40,9 @@ class Link:
 
 ENTRIES = {
     Kind.OPERATOR: [
+        Entry(_("Overview"), "layout-dashboard", "clusters:overview"),
         Entry(_("Clusters"), "server-2", "clusters:list"),
+        Entry(_("Agents"), "plug-connected", "clusters:agents"),
     ],
     Kind.PROVIDER: [
         Entry(_("Publishes"), "world-upload", "publishing:list"),
@@ -53,7 +55,9 @@ OF_A_PERSON = [Entry(_("API tokens"), "key", "accounts:tokens", _("Account"))]
 OF_STAFF = [Entry(_("Administration"), "settings", "admin:index", _("Account"))]
 
 
-def links(request: HttpRequest, organization: Organization | None) -> list[Link]:
+def links(
+    request: HttpRequest, organization: Organization | None, *, counts: bool = True
+) -> list[Link]:
     kind = Kind(organization.kind) if organization else Kind.CONSUMER
     entries = [*ENTRIES[kind], *OF_A_PERSON, *(OF_STAFF if request.user.is_staff else [])]
     urls = [reverse(entry.url_name) for entry in entries]
@@ -66,7 +70,7 @@ def links(request: HttpRequest, organization: Organization | None) -> list[Link]
             url=url,
             current=url == current,
             heading=entry.heading if entry.heading != before else "",
-            count=entry.count(organization) if entry.count and organization else 0,
+            count=entry.count(organization) if counts and entry.count and organization else 0,
         )
         for entry, url, before in zip(entries, urls, headings, strict=False)
     ]

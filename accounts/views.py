@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -20,14 +21,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import lockout, organizations, services, signins
+from accounts import lockout, notices, organizations, services, signins
 from accounts.access import can
 from accounts.forms import LoginForm, TokenForm
-from accounts.models import ApiToken, Kind, Role
+from accounts.models import ApiToken, Kind, Notice, Role
 from core.errors import DomainError
 from core.htmx import add_error, wants_partial
 
-HOMES = {Kind.OPERATOR: "clusters:list", Kind.PROVIDER: "publishing:list"}
+PAGE_SIZE = 50
+HOMES = {Kind.OPERATOR: "clusters:overview", Kind.PROVIDER: "publishing:list"}
 
 
 @require_safe
@@ -128,6 +130,22 @@ def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     token = services.revoke_api_token(actor=request.user, token_id=pk)
     messages.success(request, _("“%(name)s” is revoked.") % {"name": token.name})
     return redirect("accounts:tokens")
+
+
+@login_required
+@require_safe
+def notice_list(request: HttpRequest) -> HttpResponse:
+    rows = Notice.objects.visible_to(request.user).filter(organization=request.organization)
+    found = Paginator(rows.marked_for(request.user), PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "accounts/notices.html", {"page": found})
+
+
+@login_required
+@require_POST
+def read_notice(request: HttpRequest, pk: UUID) -> HttpResponse:
+    get_object_or_404(Notice.objects.visible_to(request.user), pk=pk)
+    notices.mark_read(actor=request.user, notice_id=pk)
+    return HttpResponse() if wants_partial(request) else redirect(_next(request))
 
 
 def _tokens_page(

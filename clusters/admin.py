@@ -15,11 +15,19 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Kind
 from clusters import rules
 from clusters.forms import WordsField
-from clusters.models import Agent, Cluster, ClusterState, RegistrationToken, Status, live_agents
+from clusters.models import (
+    Agent,
+    Cluster,
+    ClusterState,
+    Region,
+    RegistrationToken,
+    Status,
+    live_agents,
+)
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
 from clusters.services import tokens as token_service
-from core.admin import ReadOnlyAdmin, ThroughServices
+from core.admin import ReadOnlyAdmin, TenantAdmin, ThroughServices
 from core.errors import DomainError, InvalidInput
 
 
@@ -153,6 +161,16 @@ class ClusterAdmin(ThroughServices):
     @admin.display(description=_("last heartbeat"), ordering="last_heartbeat")
     def last_heartbeat(self, cluster: Any) -> Any:
         return cluster.last_heartbeat
+
+
+@admin.register(Region)
+class RegionAdmin(TenantAdmin):
+    """A list to choose from and nothing more: clusters keep the name that they were given."""
+
+    list_display = ["name", "organization", "created_at"]
+    list_filter = ["organization"]
+    list_select_related = ["organization"]
+    search_fields = ["=id", "name"]
 
 
 @admin.register(ClusterState)

@@ -1,23 +1,56 @@
-"""How lists of clusters are narrowed, for pages and API alike."""
+"""How lists of clusters and agents are narrowed, for pages and API alike."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
 
-from clusters.models import Cluster, Status
+from clusters.models import Agent, Cluster, Region, Status, live_agents
 
 
 class ClusterFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=Status.choices)
-    region = django_filters.CharFilter(max_length=100)
+    region = django_filters.ChoiceFilter(
+        help_text="One of the list, or of a cluster that you see: anything else is refused."
+    )
+    label = django_filters.CharFilter(
+        method="labelled",
+        max_length=400,
+        help_text="`key` or `key=value`; several times: clusters that have them all.",
+    )
     search = django_filters.CharFilter(
         method="matching", max_length=100, help_text="In name, description, region and labels."
     )
 
     class Meta:
         model = Cluster
-        fields = ["status", "region", "search"]
+        fields = ["status", "region", "label", "search"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.data.get("region"):
+            names = sorted(self._regions())
+            self.filters["region"].extra["choices"] = list(zip(names, names, strict=True))
+
+    def _regions(self) -> set[str]:
+        organization = getattr(self.request, "organization", None)
+        listed = Region.objects.offered_to(organization).values_list("name", flat=True)
+        return {*listed, *self.queryset.order_by().values_list("region", flat=True).distinct()}
+
+    def labelled(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        for wanted in self._labels(value):
+            key, equals, content = wanted.partition("=")
+            with_it = {"labels__contains": {key: content}} if equals else {"labels__has_key": key}
+            rows = rows.filter(**with_it)
+        return rows
+
+    def _labels(self, last: str) -> Iterable[str]:
+        """A query string may say it several times; a dict says it once."""
+        every = self.data.getlist("label") if hasattr(self.data, "getlist") else [last]
+        return [label for label in every if label and "\x00" not in label]
 
     def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         return rows.filter(
@@ -26,3 +59,37 @@ class ClusterFilter(django_filters.FilterSet):
             | Q(region__icontains=value)
             | Q(labels__icontains=value)
         )
+
+
+class AgentFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(
+        method="in_state",
+        choices=[("active", "active"), ("inactive", "inactive"), ("revoked", "revoked")],
+    )
+    version = django_filters.CharFilter(max_length=40)
+    cluster_id = django_filters.UUIDFilter()
+    search = django_filters.CharFilter(method="matching", max_length=100, help_text="In names.")
+
+    class Meta:
+        model = Agent
+        fields = ["status", "version", "cluster_id", "search"]
+
+    def in_state(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        if value == "active":
+            return rows.filter(live_agents())
+        if value == "inactive":
+            return rows.filter(revoked_at=None).exclude(live_agents())
+        return rows.exclude(revoked_at=None)
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(Q(name__icontains=value) | Q(cluster__name__icontains=value))
+
+
+def label_pairs(rows: QuerySet) -> list[str]:
+    """Every key=value that these clusters have, for a list to choose from."""
+    return sorted(set(_pairs(rows.order_by().values_list("labels", flat=True))))[:200]
+
+
+def _pairs(every: Iterable[dict[str, str]]) -> Iterator[str]:
+    for labels in every:
+        yield from (f"{key}={value}" for key, value in labels.items())

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -21,6 +22,16 @@ INPUT = {"autocomplete": "off"}
 EXACT = INPUT | {"spellcheck": "false", "autocapitalize": "none"}
 CHECK = {"class": "form-check-input"}
 HOUR = 3600
+# What is typed is looked at before it is sent.
+CHECKED = {
+    "hx-get": reverse_lazy("clusters:check_name"),
+    "hx-trigger": "input changed delay:300ms",
+    "hx-target": "#name-check",
+    "hx-swap": "outerHTML",
+    "hx-include": "#edited-cluster",
+    "hx-sync": "this:replace",
+}
+OTHER = "+"  # no region: names are not checked, and yet nobody calls one so
 Pairs = list[tuple[str, str]]
 
 
@@ -51,6 +62,17 @@ class LabelsField(forms.Field):
         return labels
 
 
+class RegionWidget(forms.Widget):
+    """A list named `<name>`, and a text named `<name>_other` for what is not in it."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        chosen = data.get(name, OTHER)
+        return data.get(f"{name}_other", "") if chosen == OTHER else chosen
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return name not in data and f"{name}_other" not in data
+
+
 class WordsField(forms.CharField):
     """Text split at commas and white space."""
 
@@ -69,15 +91,19 @@ class ClusterForm(forms.Form):
     name = forms.CharField(
         label=_("Name"),
         help_text=_(
-            "Lower-case letters, digits and hyphens, 63 at most, as in Kubernetes. "
-            "Providers see it when they choose where to publish."
+            "1 to 63 lower-case letters, digits and hyphens, as in Kubernetes; "
+            "it starts and ends with a letter or digit. Providers see it when they publish."
         ),
-        widget=forms.TextInput(attrs=EXACT | {"maxlength": 80}),
+        widget=forms.TextInput(
+            attrs=EXACT
+            | CHECKED
+            | {"maxlength": 80, "pattern": "[a-z0-9]([a-z0-9\\-]{0,61}[a-z0-9])?"}
+        ),
     )
     region = forms.CharField(
         label=_("Region"),
-        help_text=_("Where it runs, in your own words: kr-central, us-east, the Busan office."),
-        widget=forms.TextInput(attrs=INPUT | {"list": "regions", "maxlength": 100}),
+        help_text=_("Where it runs. A new one is on the list from then on."),
+        widget=RegionWidget,
     )
     description = forms.CharField(
         label=_("Description"), required=False, widget=forms.TextInput(attrs=INPUT)

@@ -84,7 +84,7 @@ def agents(cluster: Cluster) -> list[Agent]:
 
 def publishes(cluster: Any, user: Any) -> list[Any]:
     """What providers run or are about to run here; `linked` where the user may open it."""
-    deployments = _deployment_model(cluster).objects.filter(publish=OuterRef("pk"))
+    deployments = deployment_model().objects.filter(publish=OuterRef("pk"))
     under_way = deployments.filter(finished_at=None)
     member = Membership.objects.filter(user=user, organization=OuterRef("organization"))
     mine = cluster.publishes.annotate(
@@ -105,18 +105,21 @@ def publishes(cluster: Any, user: Any) -> list[Any]:
 
 def activity(cluster: Cluster) -> list[Any]:
     """The newest deployments of any publish here."""
-    mine = _deployment_model(cluster).objects.filter(publish__cluster=cluster)
+    mine = deployment_model().objects.filter(publish__cluster=cluster)
     ordered = mine.select_related("publish__product", "revision", "requested_by")
     return list(ordered.order_by("-created_at", "-number")[:RECENT])
 
 
 def events(cluster: Any) -> list[AuditEvent]:
+    return list(trail(cluster)[:RECENT])
+
+
+def trail(cluster: Any) -> QuerySet[AuditEvent]:
     """The audit trail of the cluster and of its agents and tokens, revoked ones too."""
     mine = Q(object_id=str(cluster.pk))
     for parts in (cluster.agents, cluster.registration_tokens):
         mine |= Q(object_id__in=parts.order_by().values(as_text=Cast("pk", CharField())))
-    rows = AuditEvent.objects.filter(mine, organization_id=cluster.organization_id)
-    return list(rows[:RECENT])
+    return AuditEvent.objects.filter(mine, organization_id=cluster.organization_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,7 @@ def _converged(agent: Agent, desired: int) -> tuple[datetime | None, str]:
     }
 
 
-def _deployment_model(cluster: Any) -> Any:
+def deployment_model() -> Any:
     """Publishing is above this context: its models are reached through the reverse relation."""
-    return cluster.publishes.model.deployments.rel.related_model
+    publishes: Any = Cluster.publishes  # type: ignore[attr-defined]
+    return publishes.rel.related_model.deployments.rel.related_model

@@ -1,13 +1,17 @@
 from django.urls import path
 
-from clusters.views import browse, joining, manage
+from clusters.views import browse, fleet, joining, manage
 
 app_name = "clusters"
 
 urlpatterns = [
+    path("operator/", fleet.overview, name="overview"),
+    path("operator/agents", fleet.agents, name="agents"),
     path("operator/clusters", browse.clusters, name="list"),
     path("operator/clusters/new", manage.new, name="new"),
+    path("operator/clusters/check-name", manage.check_name, name="check_name"),
     path("operator/clusters/<uuid:pk>", browse.detail, name="detail"),
+    path("operator/clusters/<uuid:pk>/events", browse.events, name="events"),
     path("operator/clusters/<uuid:pk>/edit", manage.edit, name="edit"),
     path("operator/clusters/<uuid:pk>/maintenance", manage.maintenance, name="maintenance"),
     path("operator/clusters/<uuid:pk>/delete", manage.delete, name="delete"),

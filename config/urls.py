@@ -7,14 +7,18 @@ from django.urls import include, path, re_path
 from accounts.views import home
 from core import docs, views
 from core.envelope import not_found
+from core.search import views as search
+from core.search.api import Search
 
 urlpatterns = [
     path("", home, name="home"),
+    path("search", search.results, name="search"),
     path("", include("accounts.urls")),
     path("", include("clusters.urls")),
     path("", include("catalog.urls")),
     path("", include("publishing.urls")),
     path("", include("agents.server.urls")),
+    path("api/v1/search", Search.as_view(), name="api-search"),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("clusters.api.urls")),
     path("api/v1/", include("catalog.api.urls")),

@@ -88,6 +88,20 @@ class StableOrderingFilter(OrderingFilter):
 
     ordering_param = "ordering"
 
+    def remove_invalid_fields(self, queryset, fields, view, request):
+        """Ignoring what does not exist would give a list in another order than asked for."""
+        valid = super().remove_invalid_fields(queryset, fields, view, request)
+        if unknown := [term for term in fields if term and term not in valid]:
+            context = {"request": request}
+            choices = self.get_valid_fields(queryset, view, context)
+            allowed = [name for name, _label in choices]
+            words = _("No list can be ordered by %(terms)s. Choose from: %(allowed)s.") % {
+                "terms": ", ".join(unknown)[:200],
+                "allowed": ", ".join(allowed),
+            }
+            raise exceptions.ValidationError({self.ordering_param: [words]})
+        return valid
+
     def filter_queryset(self, request, queryset, view):
         ordered = super().filter_queryset(request, queryset, view)
         order = list(ordered.query.order_by) or list(ordered.model._meta.ordering)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from accounts.models import ApiToken, Membership, Role, User
+from accounts.models import ApiToken, Membership, Notice, Role, User
 
 
 class LoginSerializer(serializers.Serializer):
@@ -51,6 +51,28 @@ class CreatedApiTokenSerializer(ApiTokenSerializer):
 
     class Meta(ApiTokenSerializer.Meta):
         fields = [*ApiTokenSerializer.Meta.fields, "token"]
+        read_only_fields = fields
+
+
+class NoticeSerializer(serializers.ModelSerializer):
+    text = serializers.CharField(source="words", help_text="In the caller's language.")
+    over = serializers.BooleanField()
+    read = serializers.BooleanField(help_text="By the caller.")
+
+    class Meta:
+        model = Notice
+        fields = [
+            "id",
+            "organization_id",
+            "topic",
+            "text",
+            "url",
+            "until",
+            "over",
+            "read",
+            "created_at",
+            "ended_at",
+        ]
         read_only_fields = fields
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import django_filters
 from django.contrib.auth import authenticate
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -13,10 +15,10 @@ from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
-from accounts import lockout, services, signins
+from accounts import lockout, notices, services, signins
 from accounts.access import can
 from accounts.api import serializers
-from accounts.models import ApiToken, Organization, Role
+from accounts.models import ApiToken, Notice, Organization, Role
 from core.api import VisibleMixin, ok, validated
 from core.errors import DomainError, Unauthenticated
 
@@ -124,6 +126,36 @@ class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewS
     def revoke(self, request: Request, pk: str) -> Response:
         token = services.revoke_api_token(actor=request.user, token_id=self.get_object().pk)
         return Response(serializers.ApiTokenSerializer(token).data)
+
+
+class NoticeFilter(django_filters.FilterSet):
+    over = django_filters.BooleanFilter(method="ended", help_text="Only those that ended, or not.")
+
+    def ended(self, rows: QuerySet, name: str, value: bool) -> QuerySet:
+        still = rows.open().values("pk")
+        return rows.exclude(pk__in=still) if value else rows.filter(pk__in=still)
+
+
+class NoticeViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+    """What the active organization should know."""
+
+    model = Notice
+    queryset = Notice.objects.none()
+    serializer_class = serializers.NoticeSerializer
+    filterset_class = NoticeFilter
+    ordering_fields = ("created_at",)
+
+    def get_queryset(self):
+        rows = super().get_queryset().filter(organization=self.request.organization)
+        return rows.marked_for(self.request.user)
+
+    @extend_schema(request=None, responses=serializers.NoticeSerializer)
+    @action(detail=True, methods=["post"])
+    def read(self, request: Request, pk: str) -> Response:
+        """Mark it as read by the caller; others still see it."""
+        notices.mark_read(actor=request.user, notice_id=pk)
+        rows = Notice.objects.visible_to(request.user).marked_for(request.user)
+        return Response(self.get_serializer(rows.get(pk=pk)).data)
 
 
 class TooManyAttempts(DomainError):

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clusters import rules
-from clusters.models import Agent, Cluster, RegistrationToken, Status
+from clusters.models import Agent, Cluster, Region, RegistrationToken, Status
 from clusters.services.tokens import DEFAULT_TTL
 
 
@@ -59,6 +59,20 @@ class ClusterInput(serializers.Serializer):
     open_to = serializers.ListField(
         child=serializers.UUIDField(), required=False, help_text="Provider organizations."
     )
+
+
+class RegionInput(serializers.Serializer):
+    name = Text(max_length=100)
+
+
+class RegionSerializer(serializers.ModelSerializer):
+    operator_tenant_id = serializers.UUIDField(
+        source="organization_id", allow_null=True, help_text="Null: offered to every operator."
+    )
+
+    class Meta:
+        model = Region
+        fields = ["id", "operator_tenant_id", "name", "created_at"]
 
 
 class MaintenanceInput(serializers.Serializer):

@@ -7,6 +7,7 @@ cluster_detail = views.ClusterViewSet.as_view(
     {"get": "retrieve", "put": "update", "delete": "destroy"}
 )
 maintenance = views.ClusterViewSet.as_view({"post": "maintenance"})
+region_list = views.RegionViewSet.as_view({"get": "list", "post": "create"})
 token_list = views.TokenViewSet.as_view({"get": "list", "post": "create"})
 token_detail = views.TokenViewSet.as_view({"delete": "destroy"})
 agent_detail = views.AgentViewSet.as_view({"get": "retrieve"})
@@ -23,6 +24,7 @@ urlpatterns = [
         token_detail,
         name="api-token",
     ),
+    path("operator/regions", region_list, name="api-regions"),
     path("operator/agents/<uuid:pk>", agent_detail, name="api-agent"),
     path("operator/agents/<uuid:pk>/revoke", agent_revoke, name="api-agent-revoke"),
     path("provider/clusters", offered, name="api-offered-clusters"),

@@ -17,9 +17,10 @@ from rest_framework.response import Response
 from accounts.models import Kind
 from clusters.api import serializers as shapes
 from clusters.filters import ClusterFilter
-from clusters.models import Agent, Cluster, RegistrationToken
+from clusters.models import Agent, Cluster, Region, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
+from clusters.services import regions as region_service
 from clusters.services import tokens as token_service
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
@@ -112,6 +113,41 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
         joined = Prefetch("agents", Agent.objects.filter(revoked_at=None), to_attr="joined")
         cluster = get_object_or_404(self.get_queryset().prefetch_related(joined), pk=pk)
         return shapes.ClusterDetailSerializer(cluster).data
+
+
+@extend_schema(tags=["Clusters (operator)"])
+@extend_schema_view(
+    list=extend_schema(
+        summary="List regions",
+        description="What is offered when a cluster is registered: the names that everybody gets, "
+        "and the operator's own. A cluster registered with another name adds it.",
+    )
+)
+class RegionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+    queryset = Region.objects.none()
+    serializer_class = shapes.RegionSerializer
+    filterset_class = None
+    ordering_fields = ["name", "created_at"]
+
+    def get_queryset(self):
+        organization = getattr(self.request, "organization", None)
+        if organization is None or organization.kind != Kind.OPERATOR:
+            return Region.objects.filter(organization=None)
+        return Region.objects.offered_to(organization)
+
+    @extend_schema(
+        summary="Add a region",
+        request=shapes.RegionInput,
+        responses={201: shapes.RegionSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        body = validated(shapes.RegionInput, request)
+        if request.organization is None:
+            raise PermissionDenied(_("You are in no organization that could own a region."))
+        region = region_service.create(
+            actor=request.user, organization_id=request.organization.pk, **body
+        )
+        return Response(self.get_serializer(region).data, status=201)
 
 
 @extend_schema(tags=["Clusters (operator)"])

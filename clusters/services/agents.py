@@ -217,18 +217,20 @@ def record_heartbeats(beats: Iterable[Beat]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH held AS (SELECT a.id, beat.at FROM clusters_agent AS a"
+            "WITH held AS (SELECT a.id, beat.at, c.organization_id FROM clusters_agent AS a"
             "  JOIN unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) AS beat (id, epoch, at)"
             "   ON beat.id = a.id AND beat.epoch = a.session_epoch"
+            "  JOIN clusters_cluster AS c ON c.id = a.cluster_id"
             "  WHERE a.revoked_at IS NULL ORDER BY a.id FOR NO KEY UPDATE OF a)"
             " UPDATE clusters_agent AS agent"
             " SET last_heartbeat_at = GREATEST(agent.last_heartbeat_at, held.at) FROM held"
-            " WHERE agent.id = held.id RETURNING agent.cluster_id",
+            " WHERE agent.id = held.id RETURNING agent.cluster_id, held.organization_id",
             [list(column) for column in zip(*rows, strict=True)],
         )
-        clusters = {row[0] for row in cursor.fetchall()}
-    for cluster_id in clusters:
+        heard = cursor.fetchall()
+    for cluster_id, organization_id in set(heard):
         notify.on_commit(f"cluster.{cluster_id}")
+        notify.on_commit(f"clusters.org.{organization_id}")
 
 
 def agent_by_rest_token(token: str) -> Agent:

@@ -9,16 +9,26 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from accounts import access, audit
+from accounts import access, audit, notices
 from accounts.models import Kind, Organization, Role
 from clusters import rules
 from clusters.models import Agent, Cluster, ClusterState
 from clusters.rules import Settings
+from clusters.services import regions
 from core import notify
 from core.errors import DomainError, InvalidInput
+
+STARTED = gettext_noop(
+    "%(cluster)s is in maintenance: new publishes are refused, what is live keeps serving."
+)
+STARTED_WHY = gettext_noop(
+    "%(cluster)s is in maintenance (%(reason)s): new publishes are refused, what is live keeps serving."
+)
 
 
 @transaction.atomic
@@ -29,6 +39,7 @@ def create(*, actor: Any, organization_id: UUID, **settings: Unpack[Settings]) -
     _save(cluster)
     cluster.open_to.set(_providers(settings.get("open_to", ())))
     ClusterState.objects.create(cluster=cluster)
+    regions.remember(organization_id=operator.pk, name=cluster.region)
     _record(cluster, actor, "cluster.create", after=describe(cluster))
     announce(cluster)
     return cluster
@@ -46,6 +57,7 @@ def update(*, actor: Any, cluster_id: UUID, **settings: Unpack[Settings]) -> Clu
     after = describe(cluster)
     if after == before:
         return cluster
+    regions.remember(organization_id=cluster.organization_id, name=cluster.region)
     if after["allowed_networks"] != before["allowed_networks"]:
         _bump(cluster)
     changed = [field for field in after if after[field] != before[field]]
@@ -91,6 +103,7 @@ def set_maintenance(
     )
     action = "cluster.maintenance_start" if enabled else "cluster.maintenance_end"
     _record(cluster, actor, action, before=before, after=_maintenance(cluster))
+    _tell_providers(cluster)
     announce(cluster)
     notify.wake(cluster.pk)
     return cluster
@@ -129,6 +142,23 @@ def _publishes(cluster: Cluster) -> QuerySet[Any]:
     return rows.select_related("product", "organization").order_by("product__name", "pk")
 
 
+def _tell_providers(cluster: Cluster) -> None:
+    """Those who have something here that is not withdrawn."""
+    topic = f"cluster.maintenance:{cluster.pk}"
+    if not cluster.maintained:
+        notices.end(topic=topic)
+        return
+    rows = _publishes(cluster).exclude(status="WITHDRAWN").order_by()
+    notices.tell(
+        organization_ids=set(rows.values_list("organization", flat=True)),
+        topic=topic,
+        text=STARTED_WHY if cluster.maintenance_reason else STARTED,
+        params={"cluster": cluster.name, "reason": cluster.maintenance_reason},
+        url=f"{reverse('publishing:list')}?cluster_id={cluster.pk}",
+        until=cluster.maintenance_until,
+    )
+
+
 def describe(cluster: Cluster) -> dict[str, Any]:
     """For the audit trail."""
     return {
@@ -165,12 +195,11 @@ def _save(cluster: Cluster) -> None:
     except IntegrityError as error:
         if "clusters_cluster_name_per_operator" not in str(error):
             raise
-        raise InvalidInput(
-            _("You already have a cluster named %(name)s. Choose another name.")
-            % {"name": cluster.name},
-            field="name",
-            code="duplicate",
-        ) from None
+        raise InvalidInput(name_taken(cluster.name), field="name", code="duplicate") from None
+
+
+def name_taken(name: str) -> str:
+    return _("You already have a cluster named %(name)s. Choose another name.") % {"name": name}
 
 
 def _providers(ids: Iterable[UUID]) -> list[Organization]:

@@ -60,6 +60,8 @@ EVENT = {
     "cluster.update": ("", "pencil", gettext_lazy("Settings changed")),
     "cluster.maintenance_start": ("warn", "tool", gettext_lazy("Maintenance started")),
     "cluster.maintenance_end": ("ok", "tool", gettext_lazy("Maintenance ended")),
+    "cluster.delete": ("bad", "x", gettext_lazy("Cluster deleted")),
+    "region.create": ("", "map-pin", gettext_lazy("Region added")),
     "registration_token.create": ("", "ticket", gettext_lazy("Registration token created")),
     "registration_token.revoke": ("", "ticket", gettext_lazy("Registration token revoked")),
     "agent.register": ("ok", "plug-connected", gettext_lazy("Agent joined")),
@@ -105,6 +107,32 @@ def reason(detail: str) -> str:
 @register.filter
 def event_badge(event: Any) -> Badge:
     return Badge(*EVENT.get(event.action, ("", "point", event.action)))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    field: str
+    before: str
+    after: str
+
+
+@register.filter
+def changes(event: Any) -> list[Change]:
+    """What an audited change was about, field by field; what stayed as it was is left out."""
+    before, after = event.before or {}, event.after or {}
+    return [
+        Change(field, _told(before.get(field)), _told(after.get(field)))
+        for field in sorted({*before, *after})
+        if before.get(field) != after.get(field)
+    ]
+
+
+def _told(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={content}" for key, content in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @register.filter

@@ -16,12 +16,14 @@ from django.views.decorators.http import require_safe
 from accounts import access
 from accounts.models import Kind, Role
 from clusters import stories
-from clusters.filters import ClusterFilter
+from clusters.filters import ClusterFilter, label_pairs
 from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
-from clusters.views.shared import page
+from clusters.views.shared import page, visible
+from core.filters import refused
 
 PAGE_SIZE = 25
+TRAIL_SIZE = 50
 ORDERS = {
     "attention": (_("Needs attention first"), ["attention", "name", "pk"]),
     "name": (_("By name"), ["name", "pk"]),
@@ -34,7 +36,7 @@ SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 @require_safe
 def clusters(request: HttpRequest) -> HttpResponse:
     mine = _mine(request)
-    chosen = ClusterFilter(request.GET, stories.rows(mine))
+    chosen = ClusterFilter(request.GET, stories.rows(mine), request=request)
     order = request.GET.get("order") if request.GET.get("order") in ORDERS else "attention"
     found = chosen.qs.order_by(*ORDERS[order][1])
     asked = chosen.form.cleaned_data
@@ -47,9 +49,11 @@ def clusters(request: HttpRequest) -> HttpResponse:
         "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
         "order": order,
         "asked": asked,
+        "refused": refused(chosen, ORDERS),
+        "labels": label_pairs(mine),
         "narrowed": any(asked.values()),
         "query": f"{query.urlencode()}&" if query else "",
-        "may_register": _may_register(request),
+        "may_register": may_register(request),
     }
     return page(request, "clusters/list.html", "cluster-rows", context)
 
@@ -58,6 +62,15 @@ def clusters(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     return page(request, "clusters/detail.html", "cluster-live", story(request, pk))
+
+
+@login_required
+@require_safe
+def events(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The whole audit trail of one cluster."""
+    cluster = visible(request, pk)
+    found = Paginator(stories.trail(cluster), TRAIL_SIZE).get_page(request.GET.get("page"))
+    return page(request, "clusters/events.html", "events", {"cluster": cluster, "page": found})
 
 
 def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def _mine(request: HttpRequest) -> ClusterQuerySet:
     return rows.filter(organization=organization) if organization else rows.none()
 
 
-def _may_register(request: HttpRequest) -> bool:
+def may_register(request: HttpRequest) -> bool:
     organization = request.organization
     return bool(
         organization
@@ -102,7 +115,7 @@ def _segments(request: HttpRequest, mine: ClusterQuerySet) -> list[dict[str, Any
     others = request.GET.copy()
     for name in ("status", "page"):
         others.pop(name, None)
-    rows = ClusterFilter(others, mine.with_bare_status()).qs
+    rows = ClusterFilter(others, mine.with_bare_status(), request=request).qs
     counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
     chosen = request.GET.get("status", "")
 

@@ -8,16 +8,20 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import access
 from accounts.models import Kind, Role
-from clusters.forms import ClusterForm, DeleteForm, MaintenanceForm
+from clusters import rules
+from clusters.forms import OTHER, ClusterForm, DeleteForm, MaintenanceForm
 from clusters.models import Cluster
 from clusters.services import clusters as service
+from clusters.services import regions
 from clusters.views.shared import attempt, leave, page, visible
+from core.errors import InvalidInput
 
 FORM = "clusters/form.html"
 
@@ -45,6 +49,23 @@ def new(request: HttpRequest) -> HttpResponse:
     ):
         return leave(request, "clusters:detail", made[0].pk)
     return _form_page(request, form)
+
+
+@login_required
+@require_safe
+def check_name(request: HttpRequest) -> HttpResponse:
+    """While somebody types: whether the name may be, and whether it is free."""
+    name, wrong = request.GET.get("name", ""), ""
+    edited = visible(request, _uuid(request.GET["cluster"])) if "cluster" in request.GET else None
+    owner = edited.organization if edited else request.organization
+    taken = Cluster.objects.visible_to(request.user).filter(name=name, organization=owner)
+    try:
+        rules.name(name)
+        if taken.exclude(pk=edited.pk if edited else None).exists():
+            wrong = service.name_taken(name)
+    except InvalidInput as error:
+        wrong = error.message
+    return render(request, f"{FORM}#name-check", {"name": name, "wrong": wrong})
 
 
 @login_required
@@ -102,6 +123,13 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _dialog(request, "clusters/delete.html", context, form)
 
 
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Http404 from None
+
+
 def _edits_labels(request: HttpRequest) -> bool:
     return "add_label" in request.POST or "remove_label" in request.POST
 
@@ -116,9 +144,15 @@ def _form_page(
 def _form_context(
     request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None
 ) -> dict[str, Any]:
-    mine = Cluster.objects.visible_to(request.user).order_by("region")
-    regions = mine.values_list("region", flat=True).distinct()
-    return {"form": form, "cluster": cluster, "regions": regions}
+    owner = cluster.organization if cluster else request.organization
+    chosen = form["region"].value() or ""
+    return {
+        "form": form,
+        "cluster": cluster,
+        "regions": sorted({*regions.names(owner), *([cluster.region] if cluster else [])}),
+        "region": chosen,
+        "other": OTHER,
+    }
 
 
 def _dialog(

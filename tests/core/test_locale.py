@@ -37,7 +37,7 @@ NAMES = {
     "한국어",
     "igr",
 }
-NAMES |= {"tier", "production"}  # shown as an example of a label
+NAMES |= {"tier", "production", "kr-busan"}  # shown as an example of a label
 MARKS = re.compile(
     r"{%\s*blocktrans.*?endblocktrans\s*%}|{%\s*blocktranslate.*?endblocktranslate\s*%}"
     r"|{% block socket %}.*?{% endblock %}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import factory
 from factory.django import DjangoModelFactory
 
-from accounts.models import Kind, Membership, Organization, Role, User
+from accounts.models import Kind, Membership, Notice, Organization, Role, User
 
 PASSWORD = "correct horse battery staple"
 
@@ -57,3 +57,13 @@ class MembershipFactory(DjangoModelFactory):
     class Params:
         viewer = factory.Trait(role=Role.VIEWER)
         admin = factory.Trait(role=Role.ADMIN)
+
+
+class NoticeFactory(DjangoModelFactory):
+    class Meta:
+        model = Notice
+
+    organization = factory.SubFactory(OrganizationFactory)
+    topic = factory.Sequence("cluster.maintenance:{}".format)
+    text = "%(cluster)s is in maintenance: new publishes are refused, what is live keeps serving."
+    params = factory.LazyFunction(lambda: {"cluster": "kr-main", "reason": ""})

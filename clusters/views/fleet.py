@@ -1,0 +1,58 @@
+"""All clusters and agents of the organization at once."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Exists, F, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from accounts.models import Kind
+from clusters import fleet
+from clusters.filters import AgentFilter
+from clusters.models import Agent
+from clusters.views.browse import may_register
+from clusters.views.shared import page
+from core.filters import refused
+
+PAGE_SIZE = 50
+STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]
+
+
+@login_required
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    organization = request.organization
+    if organization is None or organization.kind != Kind.OPERATOR:
+        return redirect("home")
+    context = {"fleet": fleet.of(organization), "may_register": may_register(request)}
+    return page(request, "clusters/overview.html", "overview-live", context)
+
+
+@login_required
+@require_safe
+def agents(request: HttpRequest) -> HttpResponse:
+    """The lost ones first; those revoked only when asked for."""
+    rows = Agent.objects.visible_to(request.user).filter(cluster__organization=request.organization)
+    live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
+    chosen = AgentFilter(request.GET, rows.select_related("cluster"), request=request)
+    found = (
+        chosen.qs if request.GET.get("status") == "revoked" else chosen.qs.filter(revoked_at=None)
+    )
+    found = found.annotate(desired=F("cluster__state__desired_generation"))
+    ordered = found.order_by(live, "cluster__name", "name", "pk")
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "page": Paginator(ordered, PAGE_SIZE).get_page(request.GET.get("page")),
+        "asked": chosen.form.cleaned_data,
+        "narrowed": any(chosen.form.cleaned_data.values()),
+        "refused": refused(chosen),
+        "states": [*STATES, ("revoked", _("Revoked"))],
+        "versions": sorted(set(rows.order_by().values_list("version", flat=True)) - {""}),
+        "query": f"{query.urlencode()}&" if query else "",
+    }
+    return page(request, "clusters/agents.html", "agent-rows", context)
