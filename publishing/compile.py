@@ -101,10 +101,7 @@ def compile_bundle(definition: Definition) -> Compiled:
     bundle = {
         "publish_id": str(publish.pk),
         "host": publish.hostname_base,
-        "listeners": [
-            {"port": row.port, "protocol": row.protocol}
-            for row in sorted(definition.listeners, key=lambda row: row.port)
-        ],
+        "listeners": [_listener(row) for row in listeners_for(definition)],
         "auth": _auth(publish),
         "routes": _routes(definition),
         "upstreams": _upstreams(definition),
@@ -112,6 +109,20 @@ def compile_bundle(definition: Definition) -> Compiled:
     bundle = _without_defaults(bundle)
     document = canonical({"schema": _schema(bundle), **bundle})
     return Compiled(document, hashlib.sha256(document.encode()).hexdigest())
+
+
+def listeners_for(definition: Definition) -> list[Listener]:
+    """Of each port the listener that is there for the publish's host: the most specific one."""
+    host = definition.publish.hostname_base
+    fitting = [row for row in definition.listeners if row.serves(host)]
+    rising = sorted(fitting, key=lambda row: (row.hostname == host, len(row.hostname)))
+    chosen = {row.port: row for row in rising}
+    return [chosen[port] for port in sorted(chosen)]
+
+
+def _listener(row: Listener) -> dict[str, Any]:
+    named = {"port": row.port, "protocol": row.protocol}
+    return named | {"tls": {"secret_id": str(row.certificate_id)}} if row.certificate_id else named
 
 
 def canonical(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("generation", "access_version", "lineage", "cluster_id", "agent_count", "denied_networks", "allowed_networks", "publishes", "withdrawals", "trusted_hops")
+    __slots__ = ("generation", "access_version", "lineage", "cluster_id", "agent_count", "denied_networks", "allowed_networks", "publishes", "withdrawals", "trusted_hops", "secrets")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ACCESS_VERSION_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class Manifest(_message.Message):
     PUBLISHES_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWALS_FIELD_NUMBER: _ClassVar[int]
     TRUSTED_HOPS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     generation: int
     access_version: int
     lineage: str
@@ -28,7 +29,16 @@ class Manifest(_message.Message):
     publishes: _containers.RepeatedCompositeFieldContainer[Wanted]
     withdrawals: _containers.RepeatedCompositeFieldContainer[Absent]
     trusted_hops: int
-    def __init__(self, generation: _Optional[int] = ..., access_version: _Optional[int] = ..., lineage: _Optional[str] = ..., cluster_id: _Optional[str] = ..., agent_count: _Optional[int] = ..., denied_networks: _Optional[_Iterable[str]] = ..., allowed_networks: _Optional[_Iterable[str]] = ..., publishes: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ..., withdrawals: _Optional[_Iterable[_Union[Absent, _Mapping]]] = ..., trusted_hops: _Optional[int] = ...) -> None: ...
+    secrets: _containers.RepeatedCompositeFieldContainer[SecretVersion]
+    def __init__(self, generation: _Optional[int] = ..., access_version: _Optional[int] = ..., lineage: _Optional[str] = ..., cluster_id: _Optional[str] = ..., agent_count: _Optional[int] = ..., denied_networks: _Optional[_Iterable[str]] = ..., allowed_networks: _Optional[_Iterable[str]] = ..., publishes: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ..., withdrawals: _Optional[_Iterable[_Union[Absent, _Mapping]]] = ..., trusted_hops: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[SecretVersion, _Mapping]]] = ...) -> None: ...
+
+class SecretVersion(_message.Message):
+    __slots__ = ("id", "version")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: str
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Wanted(_message.Message):
     __slots__ = ("publish_id", "revision", "deployment_id")
@@ -67,12 +77,38 @@ class Bundle(_message.Message):
     def __init__(self, schema: _Optional[int] = ..., publish_id: _Optional[str] = ..., host: _Optional[str] = ..., listeners: _Optional[_Iterable[_Union[Listener, _Mapping]]] = ..., auth: _Optional[_Union[Auth, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., upstreams: _Optional[_Iterable[_Union[Upstream, _Mapping]]] = ...) -> None: ...
 
 class Listener(_message.Message):
-    __slots__ = ("port", "protocol")
+    __slots__ = ("port", "protocol", "tls")
     PORT_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
     port: int
     protocol: str
-    def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
+    tls: Tls
+    def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ..., tls: _Optional[_Union[Tls, _Mapping]] = ...) -> None: ...
+
+class Tls(_message.Message):
+    __slots__ = ("secret_id",)
+    SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    secret_id: str
+    def __init__(self, secret_id: _Optional[str] = ...) -> None: ...
+
+class Secret(_message.Message):
+    __slots__ = ("id", "version", "tls")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: str
+    tls: TlsSecret
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., tls: _Optional[_Union[TlsSecret, _Mapping]] = ...) -> None: ...
+
+class TlsSecret(_message.Message):
+    __slots__ = ("certificate_chain", "private_key")
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    certificate_chain: str
+    private_key: str
+    def __init__(self, certificate_chain: _Optional[str] = ..., private_key: _Optional[str] = ...) -> None: ...
 
 class Auth(_message.Message):
     __slots__ = ("mode", "issuer", "audience", "scopes")
