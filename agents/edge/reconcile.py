@@ -21,7 +21,7 @@ from agents.wire import agent_pb2, bundle_pb2
 
 log = logging.getLogger(__name__)
 
-BUNDLE_SCHEMA = 1
+BUNDLE_SCHEMA = 2
 RETRY_REFUSED_SECONDS = 300
 GATEWAY_TRIES = 3
 

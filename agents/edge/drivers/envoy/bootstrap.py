@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 _ADS = "ads"
+# A regex of 100 steps, Envoy's default, is a path of 90 characters. Ours are bounded by the bundle's rules.
+_RUNTIME = {"re2.max_program_size.error_level": 10_000, "re2.max_program_size.warn_level": 10_000}
 
 
 def bootstrap(node_id: str, ads_socket: str, admin_socket: str) -> dict[str, Any]:
@@ -24,6 +26,7 @@ def bootstrap(node_id: str, ads_socket: str, admin_socket: str) -> dict[str, Any
             "lds_config": ads,
         },
         "static_resources": {"clusters": [_ads_cluster(ads_socket)]},
+        "layered_runtime": {"layers": [{"name": "ours", "static_layer": _RUNTIME}]},
         "overload_manager": {
             "resource_monitors": [
                 {

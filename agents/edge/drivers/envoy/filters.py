@@ -9,6 +9,7 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
+from envoy.extensions.filters.http.buffer.v3 import buffer_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2
@@ -30,6 +31,9 @@ from agents.edge.drivers.envoy.kinds import pack
 from agents.edge.model import Access
 
 LIMITS = "limits"
+CORS = "cors"
+CALLERS = "callers"
+SIZE = "size"
 _RBAC = "rbac"
 _MAX_SUBSCRIPTIONS = 100_000
 
@@ -38,18 +42,27 @@ def chain() -> list[hcm_pb2.HttpFilter]:
     """Order is meaning: strip, then say who calls, then decide, then count."""
     return [
         _filter("strip", _strip()),
-        _filter("cors", cors_pb2.Cors()),
+        # By address first of all: not even a preflight is answered.
+        _filter(CALLERS, rbac_filter_pb2.RBAC()),
+        _filter(CORS, cors_pb2.Cors()),
         # jwt_authn goes here, required per route: identity reads the claims that it verified.
         _by_ecds(identity.NAME, lua_pb2.Lua()),
         _filter(_RBAC, rbac_filter_pb2.RBAC()),
         # The daily quota's Lua filter goes here, by ECDS: its block list names subscriptions.
         _by_ecds(LIMITS, local_rate_limit_pb2.LocalRateLimit()),
+        # Last, so that nobody's body is held back who may not call.
+        _only_where_asked(_filter(SIZE, buffer_pb2.Buffer(max_request_bytes=UInt32Value(value=1)))),
         _filter("router", router_pb2.Router(suppress_envoy_headers=True)),
     ]
 
 
 def _filter(name: str, config: Message) -> hcm_pb2.HttpFilter:
     return hcm_pb2.HttpFilter(name=name, typed_config=pack(config))
+
+
+def _only_where_asked(http_filter: hcm_pb2.HttpFilter) -> hcm_pb2.HttpFilter:
+    http_filter.disabled = True
+    return http_filter
 
 
 def _by_ecds(name: str, kind: Message) -> hcm_pb2.HttpFilter:

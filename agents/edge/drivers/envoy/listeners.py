@@ -5,6 +5,7 @@ from __future__ import annotations
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2, substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
@@ -68,11 +69,37 @@ def _manager(port: int) -> hcm_pb2.HttpConnectionManager:
 
 
 def _local_replies() -> hcm_pb2.LocalReplyConfig:
-    """Say 429 in the form of the gateway's other errors."""
-    limited = accesslog_pb2.AccessLogFilter()
-    limited.status_code_filter.comparison.value.default_value = 429
-    limited.status_code_filter.comparison.value.runtime_key = "rate_limited_status"
+    """What filters say by themselves, in the form of the gateway's other errors."""
+    return hcm_pb2.LocalReplyConfig(
+        mappers=[
+            _reworded(_status_is(429), "rate_limited"),
+            _reworded(_status_is(413), "request_too_large"),
+            _reworded(_DENIED_BY_RBAC, "address_not_allowed"),
+        ]
+    )
+
+
+def _reworded(when: accesslog_pb2.AccessLogFilter, code: str) -> hcm_pb2.ResponseMapper:
     body = substitution_format_string_pb2.SubstitutionFormatString()
-    body.json_format.update({"error": {"code": "rate_limited"}})
-    mapper = hcm_pb2.ResponseMapper(filter=limited, body_format_override=body)
-    return hcm_pb2.LocalReplyConfig(mappers=[mapper])
+    body.json_format.update({"error": {"code": code}})
+    return hcm_pb2.ResponseMapper(filter=when, body_format_override=body)
+
+
+def _status_is(status: int) -> accesslog_pb2.AccessLogFilter:
+    found = accesslog_pb2.AccessLogFilter()
+    found.status_code_filter.comparison.value.default_value = status
+    found.status_code_filter.comparison.value.runtime_key = f"local_reply_{status}"
+    return found
+
+
+# The identity filter refuses whom it does not know before the RBAC filter behind it can.
+_DENIED_BY_RBAC = accesslog_pb2.AccessLogFilter(
+    extension_filter=accesslog_pb2.ExtensionFilter(
+        name="denied_by_rbac",
+        typed_config=pack(
+            cel_pb2.ExpressionFilter(
+                expression="response.code_details.startsWith('rbac_access_denied')"
+            )
+        ),
+    )
+)

@@ -16,10 +16,10 @@ from agents.edge.drivers.envoy.check import check
 from agents.edge.drivers.envoy.clusters import clusters_of
 from agents.edge.drivers.envoy.kinds import Kind, Named, pack
 from agents.edge.drivers.envoy.listeners import listener
+from agents.edge.drivers.envoy.paths import Where
 from agents.edge.drivers.envoy.routes import (
     PROBE_HEADER,
     PathRoutes,
-    Where,
     not_allowed,
     not_found,
     path_routes,
@@ -184,8 +184,8 @@ def _ordered(parts: list[_Translated]) -> Iterator[rc.Route]:
         methods = _methods(same)
         if where.match == "prefix" and sibling in by_path:
             both = by_path[sibling] + same
-            yield not_allowed(sibling, _methods(both), both[0].guard)
-        yield not_allowed(where, methods, same[0].guard)
+            yield not_allowed(sibling, _methods(both), both[0].rule)
+        yield not_allowed(where, methods, same[0].rule)
 
 
 def _methods(same: list[PathRoutes]) -> frozenset[str]:

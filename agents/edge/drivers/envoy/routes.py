@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envoy.config.core.v3 import base_pb2
@@ -12,6 +11,8 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
 from agents.edge.drivers.envoy.clusters import cluster_name, literal
 from agents.edge.drivers.envoy.filters import guard, lua_metadata
+from agents.edge.drivers.envoy.paths import Where, path_match, set_rewrite
+from agents.edge.drivers.envoy.policies import by_size, of_every_call, preflight
 from agents.edge.model import Publish
 from agents.wire import bundle_pb2
 
@@ -21,20 +22,8 @@ _DEFAULT_TIMEOUT_MS = 15_000
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 # A call that changes something is repeated only when the backend cannot have seen it.
 _RETRY_UNSEEN = "connect-failure,refused-stream,reset-before-request"
-_RETRY_ALWAYS = f"{_RETRY_UNSEEN},reset,gateway-error"
+_RETRY_ALWAYS = f"{_RETRY_UNSEEN},reset,5xx"
 _OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A path and how it is matched."""
-
-    match: str
-    path: str
-
-    def rank(self) -> tuple[bool, int, str]:
-        """Exact before prefix, then the longest."""
-        return self.match != "exact", -len(self.path), self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,69 +33,93 @@ class PathRoutes:
     where: Where
     methods: frozenset[str]
     routes: tuple[rc.Route, ...]
-    guard: rc.Route
+    guard: rc.Route  # who may call
+    rule: rc.Route  # the same, with the policies that all routes of the path share
 
 
 def path_routes(publish: Publish) -> list[PathRoutes]:
     """The routes of a publish by path, most specific first."""
     by_path: dict[Where, list[bundle_pb2.Route]] = {}
     for route in publish.bundle.routes:
-        by_path.setdefault(_where(route), []).append(route)
-    rule = guard(publish.id, publish.bundle.auth.mode)
+        by_path.setdefault(Where.of(route), []).append(route)
     return [
-        PathRoutes(
-            where=where,
-            methods=frozenset(method for route in routes for method in route.methods),
-            routes=tuple(
-                made
-                for route in sorted(routes, key=lambda each: each.id)
-                for made in _routes(publish, route, where, rule)
-            ),
-            guard=rule,
-        )
+        _at_path(publish, where, sorted(routes, key=lambda each: each.id))
         for where, routes in sorted(by_path.items(), key=lambda item: item[0].rank())
     ]
 
 
-def _where(route: bundle_pb2.Route) -> Where:
-    """A prefix is whole segments, so "/a/" is "/a"; an exact path is taken as it stands."""
-    if route.match == "exact":
-        return Where("exact", route.path)
-    return Where("prefix", route.path.rstrip("/") or "/")
+def _at_path(publish: Publish, where: Where, routes: list[bundle_pb2.Route]) -> PathRoutes:
+    methods = frozenset(method for route in routes for method in route.methods)
+    who = guard(publish.id, publish.bundle.auth.mode)
+    upstreams = {each.id: each for each in publish.bundle.upstreams}
+    rules = {
+        each: of_every_call(upstreams[each], methods)
+        for each in sorted({route.upstream_id for route in routes})
+    }
+    made: list[rc.Route] = []
+    for upstream_id, rule in rules.items():
+        mine = [route for route in routes if route.upstream_id == upstream_id]
+        made.extend(_preflights(where, mine, rule, upstreams[upstream_id]))
+        rule.MergeFrom(who)
+        for route in mine:
+            made.extend(_routes(publish, route, where, rule, upstreams[upstream_id]))
+    shared, *others = rules.values()
+    same = all(each == shared for each in others)
+    return PathRoutes(where, methods, tuple(made), guard=who, rule=shared if same else who)
+
+
+def _preflights(
+    where: Where, routes: list[bundle_pb2.Route], rule: rc.Route, upstream: bundle_pb2.Upstream
+) -> Iterator[rc.Route]:
+    """Answered without a credential: browsers send none along. No call ever gets further by it."""
+    if upstream.HasField("cors"):
+        methods = {method for route in routes for method in route.methods}
+        route = answer(403, "origin_not_allowed", preflight(path_match(where), methods))
+        route.MergeFrom(rule)
+        route.metadata.CopyFrom(lua_metadata(auth="none"))
+        yield route
 
 
 def first_path(publish: Publish) -> str:
     """Where the publish is probed."""
-    return min((_where(route) for route in publish.bundle.routes), key=Where.rank).path
-
-
-def path_match(where: Where) -> rc.RouteMatch:
-    if where.match == "exact":
-        return rc.RouteMatch(path=where.path)
-    if where.path == "/":
-        return rc.RouteMatch(prefix="/")
-    return rc.RouteMatch(path_separated_prefix=where.path)
+    return min((Where.of(route) for route in publish.bundle.routes), key=Where.rank).sample
 
 
 def _routes(
-    publish: Publish, route: bundle_pb2.Route, where: Where, rule: rc.Route
-) -> Iterable[rc.Route]:
-    """One Envoy route, or two where only some of the methods may be repeated freely."""
+    publish: Publish,
+    route: bundle_pb2.Route,
+    where: Where,
+    rule: rc.Route,
+    upstream: bundle_pb2.Upstream,
+) -> Iterator[rc.Route]:
+    """One Envoy route, or several where methods are repeated differently or bodies have a limit."""
     methods = set(route.methods)
-    safe = methods & _SAFE_TO_REPEAT if route.retries else set()
+    safe = methods & (methods if route.retry_unsafe else _SAFE_TO_REPEAT)
+    safe = safe if route.retries else set()
     for group, retry_on in ((safe, _RETRY_ALWAYS), (methods - safe, _RETRY_UNSEEN)):
         if not group:
             continue
         made = rc.Route(name=f"{publish.id}/{route.id}", match=path_match(where))
         made.MergeFrom(rule)
         made.match.headers.append(_method_is(group))
-        made.route.CopyFrom(_action(publish, route, where))
-        if route.retries:
-            made.route.retry_policy.retry_on = retry_on
-            made.route.retry_policy.num_retries.value = route.retries
-        made.request_headers_to_add.extend(map(_literal_header, route.set_request_headers))
-        made.response_headers_to_add.extend(map(_literal_header, route.set_response_headers))
-        yield made
+        for each, too_long in by_size(made, upstream.max_request_bytes):
+            if too_long:
+                yield answer(413, "request_too_large", each)
+                continue
+            each.route.CopyFrom(_action(publish, route))
+            if route.retries:
+                each.route.retry_policy.retry_on = retry_on
+                each.route.retry_policy.num_retries.value = route.retries
+            _transform(each, route)
+            yield each
+
+
+def _transform(made: rc.Route, route: bundle_pb2.Route) -> None:
+    """Taken away first, then set."""
+    made.request_headers_to_remove.extend(sorted(route.remove_request_headers))
+    made.response_headers_to_remove.extend(sorted(route.remove_response_headers))
+    made.request_headers_to_add.extend(map(_literal_header, route.set_request_headers))
+    made.response_headers_to_add.extend(map(_literal_header, route.set_response_headers))
 
 
 def _method_is(methods: Iterable[str]) -> rc.HeaderMatcher:
@@ -119,10 +132,10 @@ def _method_is(methods: Iterable[str]) -> rc.HeaderMatcher:
     return rc.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(safe_regex=regex))
 
 
-def _action(publish: Publish, route: bundle_pb2.Route, where: Where) -> rc.RouteAction:
+def _action(publish: Publish, route: bundle_pb2.Route) -> rc.RouteAction:
     action = rc.RouteAction()
     action.timeout.FromMilliseconds(route.timeout_ms or _DEFAULT_TIMEOUT_MS)
-    _rewrite(action, where, route.rewrite)
+    set_rewrite(action, route)
     upstream = next(each for each in publish.bundle.upstreams if each.id == route.upstream_id)
     backends = sorted(upstream.backends, key=lambda backend: backend.id)
     if len(backends) == 1:
@@ -138,24 +151,6 @@ def _action(publish: Publish, route: bundle_pb2.Route, where: Where) -> rc.Route
         action.auto_host_rewrite.value = True
         action.append_x_forwarded_host = True
     return action
-
-
-def _rewrite(action: rc.RouteAction, where: Where, rewrite: str) -> None:
-    """Replace the matched path by `rewrite` and keep what follows, with one slash between."""
-    if not rewrite:
-        return
-    if where.match == "exact":
-        action.prefix_rewrite = rewrite
-        return
-    base = rewrite.rstrip("/")
-    if where.path == "/":
-        action.prefix_rewrite = f"{base}/"
-    elif base:
-        action.prefix_rewrite = base
-    else:
-        # prefix_rewrite would make "//x" of "/billing/x" here.
-        action.regex_rewrite.pattern.regex = f"^{re.escape(where.path)}(/|$)"
-        action.regex_rewrite.substitution = "/"
 
 
 def _literal_header(header: bundle_pb2.Header) -> base_pb2.HeaderValueOption:
@@ -193,7 +188,7 @@ def answer(status: int, code: str, route: rc.Route) -> rc.Route:
 
 def probe_route(publish: Publish, first: PathRoutes, token: str) -> rc.Route:
     """Passes the same filters as the publish's calls and answers its revision by itself."""
-    route = rc.Route(name=f"{publish.id}/probe", match=rc.RouteMatch(path=first.where.path))
+    route = rc.Route(name=f"{publish.id}/probe", match=rc.RouteMatch(path=first.where.sample))
     route.MergeFrom(first.guard)
     route.metadata.filter_metadata["identity"].update({"probe": "1"})
     route.match.headers.append(

@@ -28,7 +28,8 @@ def free_port() -> int:
 class Echo:
     """A backend that answers what it was asked and remembers it.
 
-    /slow takes a second, /status/503 answers that, /flaky fails twice and then answers.
+    /slow takes a second, /status/503 answers that, /flaky fails twice and then answers, /cors lets every
+    origin in.
     """
 
     def __init__(self, name: str = "echo", port: int = 0) -> None:
@@ -47,6 +48,9 @@ class Echo:
                 echo.answer(self)
 
             def do_PUT(self) -> None:
+                echo.answer(self)
+
+            def do_OPTIONS(self) -> None:
                 echo.answer(self)
 
             def log_message(self, *_: object) -> None:
@@ -68,6 +72,8 @@ class Echo:
             "headers": [[name.lower(), value] for name, value in request.headers.items()],
         }
         self.calls.append(call)
+        # Read it all, or the gateway is told of a connection that broke.
+        call["length"] = len(_body(request))
         status = 200
         if "/slow" in request.path:
             time.sleep(1)
@@ -78,12 +84,27 @@ class Echo:
         body = json.dumps(call).encode()
         request.send_response(status)
         request.send_header("content-length", str(len(body)))
+        if "/cors" in request.path:
+            request.send_header("access-control-allow-origin", "*")
+            request.send_header("access-control-allow-credentials", "true")
+            request.send_header("vary", "accept")
         request.end_headers()
         request.wfile.write(body)
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def _body(request: http.server.BaseHTTPRequestHandler) -> bytes:
+    if request.headers.get("transfer-encoding") != "chunked":
+        return request.rfile.read(int(request.headers.get("content-length", 0)))
+    body = b""
+    while size := int(request.rfile.readline(), 16):
+        body += request.rfile.read(size)
+        request.rfile.readline()
+    request.rfile.readline()
+    return body
 
 
 @dataclass
@@ -115,6 +136,7 @@ async def call(
     method: str = "GET",
     headers: Sequence[tuple[str, str]] = (),
     address: str = "127.0.0.1",
+    body: bytes = b"",
 ) -> Answer:
     """One call as written: no client that tidies paths and joins headers first."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
@@ -123,14 +145,17 @@ async def call(
     lines += [f"{name}: {value}" for name, value in headers]
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection(address, port)
-        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         head = await reader.readuntil(b"\r\n\r\n")
         first, *rest = head.decode().strip().split("\r\n")
-        parsed = dict(line.split(": ", 1) for line in rest)
+        parsed: dict[str, str] = {}
+        for line in rest:
+            name, value = line.split(": ", 1)
+            parsed[name] = f"{parsed[name]}, {value}" if name in parsed else value
         # Not until the end: Envoy holds a refused connection open for a second.
-        body = await reader.readexactly(int(parsed.get("content-length", 0)))
+        answered = await reader.readexactly(int(parsed.get("content-length", 0)))
         writer.close()
-    return Answer(int(first.split()[1]), parsed, body.decode())
+    return Answer(int(first.split()[1]), parsed, answered.decode())
 
 
 async def status(*args: Any, **kwargs: Any) -> int:
@@ -166,16 +191,18 @@ def publish(
     mode: str = "api-key",
     publish_id: str | None = None,
     deployment: str = "",
+    **policies: Any,
 ) -> Publish:
+    """`policies` are those of its only service: cors=…, callers=…, max_request_bytes=…."""
     ports = [port] if isinstance(port, int) else list(port)
     bundle = pb.Bundle(
-        schema=1,
+        schema=2,
         publish_id=publish_id or str(uuid.uuid4()),
         host=host,
         listeners=[pb.Listener(port=each, protocol="HTTP") for each in ports],
         auth=pb.Auth(mode=mode),
         routes=routes or [route()],
-        upstreams=[pb.Upstream(id="main", name="main", backends=backends)],
+        upstreams=[pb.Upstream(id="main", name="main", backends=backends, **policies)],
     )
     return of_bundle(bundle, deployment)
 

@@ -216,3 +216,107 @@ async def test_a_host_cannot_be_a_pattern(
 
     assert "is not a host name" in verdicts[bad.id].error
     assert verdicts[good.id].outcome is Outcome.APPLIED
+
+
+async def test_parameters_stand_for_one_segment(driver: EnvoyDriver, port: int) -> None:
+    echoes = {name: Echo(name) for name in ("one", "me", "below", "orders", "rest")}
+    routes = {
+        "one": route("/users/{id}", match="exact"),
+        "me": route("/users/me", match="exact"),
+        "below": route("/users/me/{thing}", match="exact", methods=["GET", "PUT"]),
+        "orders": route("/users/{id}/orders"),
+        "rest": route("/"),
+    }
+    parts = [
+        publish(port, each, backends=[backend(echoes[name].port)], mode="none")
+        for name, each in routes.items()
+    ]
+    verdicts = await driver.apply(snapshot(*parts))
+    assert {each.outcome for each in verdicts.values()} == {Outcome.APPLIED}, verdicts
+
+    async def served_by(path: str, method: str = "GET") -> str | int:
+        answer = await call(port, path, method=method)
+        return answer.json["name"] if answer.status == 200 else answer.status
+
+    assert await served_by("/users/7") == "one"
+    assert await served_by("/users/7?x=/y") == "one"
+    assert await served_by("/users/%EA%B2%B0.x") == "one"
+    assert await served_by("/users/me") == "me"
+    assert await served_by("/users/me/orders") == "below"
+    assert await served_by("/users/me/orders", "PUT") == "below"
+    assert await served_by("/users/7/orders") == "orders"
+    assert await served_by("/users/7/orders/") == "orders"
+    assert await served_by("/users/7/orders/9/lines?a=b") == "orders"
+    assert await served_by("/users/me/orders/9") == "orders"
+    assert await served_by("/users/7/ordersx") == "rest"
+    assert await served_by("/users/7/x") == "rest"
+    assert await served_by("/users/") == "rest"
+    assert await served_by("/users") == "rest"
+    assert await served_by("/users/7", "PUT") == 405
+    assert await served_by("/users/7%2Forders") == 400
+    for echo in echoes.values():
+        echo.close()
+
+
+async def test_a_keyed_path_with_parameters(
+    driver: EnvoyDriver, echo: Echo, keys: Keys, port: int
+) -> None:
+    """Proved like any other, and its key is asked for before its methods are told."""
+    reading = route("/users/{id}", match="exact")
+    writing = route("/users/{name}", match="exact", methods=["PUT"])
+    users = publish(port, reading, writing, backends=[backend(echo.port)])
+    key = keys.grant(users)
+    await driver.apply_access(keys.access())
+
+    verdict = (await driver.apply(snapshot(users)))[users.id]
+
+    assert verdict.outcome is Outcome.APPLIED, verdict
+    assert {(each.path, each.got) for each in verdict.probe} == {
+        ("/users/-", 401),
+        ("/users/-", 200),
+    }
+    assert await status(port, "/users/7") == 401
+    assert await status(port, "/users/7", key) == 200
+    assert await status(port, "/users/7", key, method="PUT") == 200
+    assert (await call(port, "/users/7", key, method="POST")).headers["allow"] == "GET, PUT"
+
+
+LONG = "/" + "/".join(f"{'x' * 40}/{{p{number}}}" for number in range(9))
+
+
+@pytest.mark.parametrize(
+    ("match", "path", "rewrite", "asked", "arrives"),
+    [
+        ("exact", "/u/{id}", "", "/u/7?a=1", "/u/7?a=1"),
+        ("exact", "/u/{id}", "/users/{id}/all", "/u/7?a=/u/1", "/users/7/all?a=/u/1"),
+        ("exact", "/u/{id}", "/fixed", "/u/7?a=1", "/fixed?a=1"),
+        ("exact", "/u/{id}", "/", "/u/7", "/"),
+        ("exact", "/u/{a}/{b}", "/{b}/{a}", "/u/1/2", "/2/1"),
+        ("exact", "/u/{a}/{b}", "/only/{b}", "/u/1/2", "/only/2"),
+        ("exact", "/u.x/{id}", "/y/{id}", "/u.x/%41%2e", "/y/A."),
+        ("exact", "/u/{id}", r"/\1/\0%PROTOCOL%/{id}", "/u/7", r"/\1/\0%PROTOCOL%/7"),
+        ("prefix", "/u/{id}", "/users/{id}", "/u/7/x/y?a=1", "/users/7/x/y?a=1"),
+        ("prefix", "/u/{id}", "/users/{id}/", "/u/7", "/users/7"),
+        ("prefix", "/u/{id}/o", "/{id}", "/u/7/o/u/8/o", "/7/u/8/o"),
+        ("prefix", "/u/{id}", "/", "/u/7/x", "/x"),
+        ("prefix", "/u/{id}", "/", "/u/7", "/"),
+        ("prefix", "/{id}", "/v2", "/7/x", "/v2/x"),
+        ("prefix", LONG, "/{p8}/{p0}", LONG.replace("{", "").replace("}", "") + "/z", "/p8/p0/z"),
+    ],
+)
+async def test_rewrites_with_parameters(
+    driver: EnvoyDriver,
+    echo: Echo,
+    port: int,
+    match: str,
+    path: str,
+    rewrite: str,
+    asked: str,
+    arrives: str,
+) -> None:
+    rewritten = route(path, match=match, rewrite=rewrite)
+    one = publish(port, rewritten, backends=[backend(echo.port)], mode="none")
+    verdict = (await driver.apply(snapshot(one)))[one.id]
+    assert verdict.outcome is Outcome.APPLIED, verdict
+
+    assert (await call(port, asked)).json["path"] == arrives

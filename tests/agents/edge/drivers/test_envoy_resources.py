@@ -1,6 +1,7 @@
 """The translation, without any gateway: pure, and the same bytes for the same input."""
 
 import random
+import re
 
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
@@ -145,8 +146,9 @@ def test_every_route_of_a_keyed_publish_is_guarded() -> None:
 
 
 _SEGMENTS = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3)
+_TEMPLATES = st.lists(st.sampled_from(["a", "b", "ab", "{}"]), max_size=3)
 _ROUTES = st.lists(
-    st.tuples(st.sampled_from(["prefix", "exact"]), _SEGMENTS, st.sampled_from(["GET", "PUT"])),
+    st.tuples(st.sampled_from(["prefix", "exact"]), _TEMPLATES, st.sampled_from(["GET", "PUT"])),
     min_size=1,
     max_size=8,
     unique_by=lambda each: (each[0], tuple(each[1]), each[2]),
@@ -159,7 +161,7 @@ def test_the_order_of_routes_means_most_specific_first(
     declared: list[tuple[str, list[str], str]], asked: list[str], method: str
 ) -> None:
     """What Envoy's first match answers is what the rule says, for any set of routes."""
-    paths = [(match, "/" + "/".join(segments), verb) for match, segments, verb in declared]
+    paths = [(match, _named(segments), verb) for match, segments, verb in declared]
     some = publish(
         80,
         *(
@@ -174,6 +176,12 @@ def test_the_order_of_routes_means_most_specific_first(
     assert _first_match(config, path, method) == _rule(paths, path, method)
 
 
+def _named(segments: list[str]) -> str:
+    return "/" + "/".join(
+        f"{{p{place}}}" if part == "{}" else part for place, part in enumerate(segments)
+    )
+
+
 def _first_match(config: route_pb2.RouteConfiguration, path: str, method: str) -> str:
     for each in config.virtual_hosts[0].routes:
         match, kind = each.match, each.match.WhichOneof("path_specifier")
@@ -181,6 +189,7 @@ def _first_match(config: route_pb2.RouteConfiguration, path: str, method: str) -
             "path": path == match.path,
             "prefix": path.startswith(match.prefix),
             "path_separated_prefix": f"{path}/".startswith(f"{match.path_separated_prefix}/"),
+            "safe_regex": re.fullmatch(match.safe_regex.regex, path) is not None,
         }[kind]
         for condition in match.headers:
             fits = fits and condition.name == ":method" and condition.string_match.exact == method
@@ -192,26 +201,43 @@ def _first_match(config: route_pb2.RouteConfiguration, path: str, method: str) -
 
 
 def _rule(paths: list[tuple[str, str, str]], path: str, method: str) -> str:
-    exact = [each for each in paths if each[0] == "exact" and each[1] == path]
-    prefixes = [
-        each
-        for each in paths
-        if each[0] == "prefix" and f"{path}/".startswith(each[1].rstrip("/") + "/")
-    ]
-    longest = max((len(each[1]) for each in prefixes), default=0)
-    owners = [each for each in prefixes if len(each[1]) == longest]
-    if exact and (not owners or owners[0][1] != path):
-        owners = []
-    for match, declared, verb in exact + owners:
+    """Walk the path segment by segment: who has the literal stays, else who has a parameter."""
+    asked = [part for part in path.split("/") if part]
+    fitting = [each for each in paths if _fits(each, asked)]
+    for place in range(len(asked)):
+        # A prefix that ended before is less specific than anything that goes on.
+        longer = [each for each in fitting if len(_parts(each)) > place]
+        literal = [each for each in longer if _parts(each)[place] == asked[place]]
+        fitting = literal or longer or fitting
+        if not longer:
+            break
+    exact = [each for each in fitting if each[0] == "exact"]
+    for match, declared, verb in exact + [each for each in fitting if each[0] == "prefix"]:
         if verb == method:
             return f"{match}:{declared}:{verb}"
-    return "405" if exact or owners else "404"
+    return "405" if fitting else "404"
+
+
+def _parts(route: tuple[str, str, str]) -> list[str]:
+    return [part for part in route[1].split("/") if part]
+
+
+def _fits(route: tuple[str, str, str], asked: list[str]) -> bool:
+    parts = _parts(route)
+    if len(parts) > len(asked) or (route[0] == "exact" and len(parts) < len(asked)):
+        return False
+    return all(part[0] == "{" or part == asked[place] for place, part in enumerate(parts))
+
+
+def limited(**policies: object) -> dict[str, object]:
+    return {"upstreams": [{"id": "main", "backends": [backend(1)], **policies}]}
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
+        ({"schema": 0}, "schema 0"),
         ({"publish_id": "00000000-0000-4000-8000-000000000000"}, "another publish"),
         ({"auth": {"mode": "oauth2"}}, "'oauth2' is not supported"),
         ({"auth": {"mode": ""}}, "is not supported"),
@@ -223,6 +249,19 @@ def _rule(paths: list[tuple[str, str, str]], path: str, method: str) -> str:
         ({"upstreams": [{"id": "main"}]}, "no backend"),
         ({"upstreams": [{"id": "main", "backends": [backend(1, id="a/b")]}]}, "not an id"),
         ({"upstreams": [{"id": "main", "backends": [backend(0)]}]}, "port 0"),
+        ({"routes": [route("/{id}.json")]}, "no whole segment"),
+        ({"routes": [route("/{a}{b}")]}, "no whole segment"),
+        ({"routes": [route("/{}")]}, "no whole segment"),
+        ({"routes": [route("/{id}/{id}")]}, "parameter twice"),
+        ({"routes": [route("/{id}", rewrite="/{no}")]}, "unknown parameter"),
+        ({"routes": [route("".join(f"/{{p{n}}}" for n in range(10)))]}, "too many parameters"),
+        ({"routes": [route(remove_request_headers=["X-Consumer"])]}, "set by the gateway alone"),
+        (limited(cors={"allow_origins": ["example.com"]}), "not an origin"),
+        (limited(cors={"allow_origins": ["*"], "allow_credentials": True}), "for every origin"),
+        (limited(cors={"max_age": 5}), "CORS for nobody"),
+        (limited(callers={"allow": ["10.0.0.5/8"]}), "not a network"),
+        (limited(callers={"deny": ["10.0.0.5"]}), "not a network"),
+        (limited(callers={}), "callers of no network"),
     ],
 )
 def test_bundles_that_this_driver_does_not_serve(changes: dict[str, object], words: str) -> None:
