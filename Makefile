@@ -34,7 +34,7 @@ demo-reset: $(STAMPS)/demo ## Wipe the demo's data
 test: setup ## Run the tests against real PostgreSQL, Valkey and Envoy; ARGS="-k name" narrows
 	@$(PY) -m pytest $(ARGS)
 
-smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless in under a minute; SMOKE_FAULTS=1 goes on to break things
+smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless, then break things; SMOKE=main: only the first minute
 	@$(PY) -m deploy.local.smoke
 
 faults: $(STAMPS)/demo $(STAMPS)/assets ## Random work and random faults by seed, then a check of everything; SEEDS=50 FIRST=1

@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import processes
+from deploy.local.faults.aftermath import Aftermath
 from deploy.local.faults.checker import Checker
 from deploy.local.faults.driver import Driver
 from deploy.local.faults.history import History
+from deploy.local.faults.ledger import Ledger
 from deploy.local.faults.nemesis import Nemesis
+from deploy.local.faults.people import People, sign_in
 from deploy.local.faults.watch import Watch
 from deploy.local.faults.world import FaultStack, World
 
 DRIVERS = 2
-TORMENT_SECONDS = 12.0
+TORMENT_SECONDS = 10.0
+TIMES = ("converged_s", "key_s", "revoke_s", "publish_s")
+AGENTD_PROCESSES = (1, 2, 3)  # one of them for each seed
 
 
 def main() -> int:
@@ -58,30 +63,26 @@ def parser() -> argparse.ArgumentParser:
 
 def run(world: World, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """One seed: people and faults at once, then healing, then the check."""
-    history, rng = History(), random.Random(seed)
-    before = ends_so_far(world)
-    drivers = [
-        Driver(world, history, random.Random(rng.random()), f"person-{number}")
-        for number in range(1, DRIVERS + 1)
-    ]
-    nemesis = Nemesis(world, history, random.Random(rng.random()))
-    watch, checker = Watch(world, history), Checker(world, history)
-    for thread in (watch, *drivers):
-        thread.start()
-    faults = nemesis.torment(arguments.seconds)
-    for driver in drivers:
-        driver.end()
+    began, history, before = time.monotonic(), History(), ends_so_far(world)
+    processes_of_agentd = AGENTD_PROCESSES[seed % len(AGENTD_PROCESSES)]
+    world.stack.serve_agents(processes_of_agentd)
+    people, watch = sign_in(world.stack, world.sides), Watch(world, history)
+    watch.start()
+    done = torment(world, people, history, seed, arguments.seconds)
     history.note("checker", "all is healed, nobody acts")
-    took = checker.converge()
+    took = Checker(world, history).converge()
+    after = {} if history.violations else Aftermath(world, people, history, seed).measure()
     watch.end()
-    checker.verify()
+    Ledger(world, history).verify()
     outcome = {
         "seed": seed,
-        "deeds": sum(driver.done for driver in drivers),
-        "faults": faults,
+        "agentd": processes_of_agentd,
+        **done,
         "calls": watch.calls,
         "ends": dict(sorted((ends_so_far(world) - before).items())),
         "converged_s": round(took, 1),
+        **after,
+        "seconds": round(time.monotonic() - began, 1),
         "violations": history.violations,
     }
     if history.violations or arguments.history:
@@ -89,6 +90,23 @@ def run(world: World, seed: int, arguments: argparse.Namespace) -> dict[str, Any
         print("\n".join([f"\nseed {seed} {verdict}", *history.violations, "", *history.lines]))
     print(json.dumps(outcome), flush=True)
     return outcome
+
+
+def torment(
+    world: World, people: People, history: History, seed: int, seconds: float
+) -> dict[str, int]:
+    """How many deeds and faults there were."""
+    rng = random.Random(seed)
+    drivers = [
+        Driver(world, people, history, random.Random(rng.random()), f"person-{number}")
+        for number in range(1, DRIVERS + 1)
+    ]
+    for driver in drivers:
+        driver.start()
+    faults = Nemesis(world, history, random.Random(rng.random())).torment(seconds)
+    for driver in drivers:
+        driver.end()
+    return {"deeds": sum(driver.done for driver in drivers), "faults": faults}
 
 
 def ends_so_far(world: World) -> Counter[str]:
@@ -104,7 +122,6 @@ def report(results: list[dict[str, Any]], seconds: float, home: Path) -> int:
         print(f"Logs and disks: {home}. Again: make faults SEEDS=1 FIRST={seed}")
     else:
         shutil.rmtree(home, ignore_errors=True)
-    converged = sorted(result["converged_s"] for result in results) or [0.0]
     ends: Counter[str] = Counter()
     for result in results:
         ends.update(result["ends"])
@@ -116,11 +133,16 @@ def report(results: list[dict[str, Any]], seconds: float, home: Path) -> int:
         "faults": sum(result["faults"] for result in results),
         "ends": dict(sorted(ends.items())),
         "calls": sum(result["calls"] for result in results),
-        "converged_s": {"median": converged[len(converged) // 2], "longest": converged[-1]},
+        **{name: spread(results, name) for name in TIMES},
         "seconds": round(seconds),
     }
     print(json.dumps(summary))
     return 1 if violated else 0
+
+
+def spread(results: list[dict[str, Any]], name: str) -> dict[str, float]:
+    values = sorted(result[name] for result in results if name in result) or [0.0]
+    return {"median": values[len(values) // 2], "longest": values[-1]}
 
 
 if __name__ == "__main__":

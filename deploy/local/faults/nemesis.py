@@ -10,9 +10,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local.faults.door import Door, Way
 from deploy.local.faults.history import History
+from deploy.local.faults.intruder import Intruder
 from deploy.local.faults.world import Place, World
 from deploy.local.processes import Child
 
@@ -76,7 +78,7 @@ class Nemesis:
             self._stop_server, self._stop_agent, self._stop_envoy, self._die_server, self._die_agent,
             self._die_agent, self._die_agent, self._partition_agent, self._partition_agent,
             self._partition_rest, self._redis, self._postgres, self._clock, self._take_port,
-            self._take_port, self._take_port,
+            self._take_port, self._take_port, self._hit_process, self._intrude, self._intrude,
         ]  # fmt: skip
 
     def _place(self) -> Place:
@@ -87,6 +89,23 @@ class Nemesis:
     def _kill_server(self) -> tuple[str, Fault]:
         child = self._world.stack.child(self._rng.choice(["web", "agentd"]))
         return child.name, Fault(f"kill -9 {child.name}", lambda: kill(child), child.start)
+
+    def _hit_process(self) -> tuple[str, Fault]:
+        """One of the processes of agentd: killed, or stopped until it owns agents that are elsewhere."""
+        parent = self._world.stack.child("agentd")
+        workers = children_of(parent.pid or 0)
+        if not workers:
+            return self._kill_server()
+        pid = self._rng.choice(workers)
+        if self._rng.random() < 0.5:
+            return parent.name, Fault(
+                "kill -9 one agentd", lambda: tell(pid, signal.SIGKILL), lambda: None
+            )
+        return parent.name, Fault(
+            "stop one agentd",
+            lambda: tell(pid, signal.SIGSTOP),
+            lambda: tell(pid, signal.SIGCONT),
+        )
 
     def _kill_agent(self) -> tuple[str, Fault]:
         child = self._place().child
@@ -149,6 +168,20 @@ class Nemesis:
         child = self._world.stack.child(SERVER_POINTS[point])
         return child.name, die_at(child, point)
 
+    def _intrude(self) -> tuple[str, Fault]:
+        place = self._place()
+        intruder = Intruder(self._world, self._history, place)
+
+        def begin() -> None:
+            kill(place.child)
+            intruder.enter()
+
+        def end() -> None:
+            place.child.start()
+            intruder.leave()
+
+        return place.name, Fault(f"an intruder with the key of {place.name}", begin, end, order=8)
+
     # --- Connections ---
 
     def _partition_agent(self) -> tuple[str, Fault]:
@@ -176,6 +209,10 @@ class Nemesis:
 
     def _postgres(self) -> tuple[str, Fault]:
         postgres = self._world.stack.postgres
+        if self._rng.random() < 0.5:
+            return "postgres", Fault(
+                "kill -9 PostgreSQL", lambda: kill(postgres.child), postgres.start, order=0
+            )
         return "postgres", Fault("PostgreSQL away", postgres.stop, postgres.start, order=0)
 
     def _clock(self) -> tuple[str, Fault]:
@@ -248,6 +285,14 @@ def die_at(child: Child, point: str) -> Fault:
         child.start()
 
     return Fault(f"{child.name} dies at {point}", begin, end)
+
+
+def children_of(pid: int) -> list[int]:
+    """Where the kernel tells; elsewhere none."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def mend(place: Place) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import threading
 import time
-from pathlib import Path
 
-import httpx
 import psycopg
 
 from deploy.local.faults.history import History
+from deploy.local.faults.sight import generation_on_disk
 from deploy.local.faults.world import STEADY, Place, World
 from deploy.local.smoke.portal import Gateway
 
 LOOK_SECONDS = 0.4
 CALL_SECONDS = 0.02
+WITHOUT_KEY = 5  # one call of so many
 
 
 class Watch(threading.Thread):
@@ -102,56 +100,32 @@ class Watch(threading.Thread):
     def _refuses(self, place: Place, key_id: str) -> None:
         if key_id not in self._world.keys:
             return
-        path = self._world.key_paths[key_id]
-        if self._world.gateway(place).status(path, self._world.keys[key_id]) == 200:
-            self._history.violate("I8", f"{place.name} serves revoked key {key_id[:8]} on {path}")
+        publish = self._world.key_publishes[key_id]
+        gateway = self._world.gateway(place, publish.host)
+        if gateway.status(publish.path, self._world.keys[key_id]) == 200:
+            words = f"{place.name} serves revoked key {key_id[:8]} on {publish.place}"
+            self._history.violate("I8", words)
 
     # --- I7: gateways serve, whatever happens to the control plane ---
 
     def _call_steadily(self) -> None:
-        gateways = {place.name: self._world.gateway(place) for place in self._world.places}
+        """With its key, and now and then without: a gateway that forgot its keys must not open either."""
+        gateways = {place.name: self._world.steady(place) for place in self._world.places}
         while not self._over.is_set():
             for place in self._world.places:
-                self._call(place, gateways[place.name])
+                key = self._world.cluster_of(place).steady_key
+                self._call(place, gateways[place.name], key, 200)
+                if self.calls % WITHOUT_KEY == 0:
+                    self._call(place, gateways[place.name], None, 401)
                 time.sleep(CALL_SECONDS)
 
-    def _call(self, place: Place, gateway: Gateway) -> None:
+    def _call(self, place: Place, gateway: Gateway, key: str | None, wanted: int) -> None:
         was_harmed = place.harmed
-        status = gateway.status(STEADY)
+        status = gateway.status(STEADY, key)
         self.calls += 1
-        if status == 200 and place.mending:
+        if status == 200 and key is None:
+            self._history.violate("I8", f"{place.name} serves {STEADY} without a key")
+        elif status == 200 and place.mending:
             place.harmed = place.mending = False
-        elif not (was_harmed or place.harmed) and status != 200:
-            self._history.violate("I7", f"{place.name} answered {status}")
-
-
-def generation_on_disk(state: Path) -> int:
-    """Of the last snapshot that the agent recorded; 0 before the first."""
-    file = state / "agent.db"
-    try:
-        database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=2)
-    except sqlite3.Error:
-        return 0
-    try:
-        row = database.execute("SELECT value FROM facts WHERE name = 'settings'").fetchone()
-        return int(json.loads(row[0])["generation"]) if row else 0
-    except sqlite3.Error:
-        return 0
-    finally:
-        database.close()
-
-
-def envoy_dump(socket_path: str) -> dict[str, dict[int, str]]:
-    """What Envoy itself says that it serves: publish id -> port -> revision."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=socket_path), trust_env=False) as client:
-        dump = client.get(
-            "http://envoy/config_dump", params={"resource": "dynamic_route_configs"}
-        ).json()
-    found: dict[str, dict[int, str]] = {}
-    for config in dump.get("configs", ()):
-        table = config["route_config"]
-        port = int(table["name"].partition("/")[2])
-        for noted in table.get("metadata", {}).get("filter_metadata", {}).values():
-            for publish, revision in noted.items():
-                found.setdefault(publish, {})[port] = revision
-    return found
+        elif not (was_harmed or place.harmed) and status != wanted:
+            self._history.violate("I7", f"{place.name} answered {status}, not {wanted}")

@@ -1,9 +1,11 @@
-"""Three clusters of two agents and six publishes each, through doors, and one publish nobody touches."""
+"""Three clusters of two agents and six publishes each, of two providers, and one that nobody touches."""
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +14,17 @@ from psycopg.rows import dict_row
 
 from deploy.local import ports
 from deploy.local.faults.door import Door, Doors
+from deploy.local.faults.people import HOSTS, PROVIDER, RIVAL, Side, enter
 from deploy.local.processes import Child
 from deploy.local.smoke.portal import Gateway, wait_until
-from deploy.local.smoke.scene import HOST, Scene
 from deploy.local.stack import Ports, Stack
 
 CLUSTERS, AGENTS, PUBLISHES = 3, 2, 6
 KEYED = 3  # of the publishes of a cluster; the others are public
+OF_THE_RIVAL = {2, 3}  # one keyed, one public
 FRAGILE = PUBLISHES - 1  # on a port of its own, which may be taken
-DOOMED = (
-    PUBLISHES - 2
-)  # on a port that each cluster's last agent can never have: it fails everywhere
+# On a port that each cluster's last agent can never have: it fails everywhere.
+DOOMED = PUBLISHES - 2
 STEADY = "/steady"
 PLAN_RATE = 100_000  # calls a minute: never reached here
 
@@ -31,7 +33,9 @@ class FaultStack(Stack):
     """Agents reach the control plane through a door each, and its REST through one for all."""
 
     def __init__(self, home: Any, *, say: Any) -> None:
-        super().__init__(home, Ports.free(), durable=False, say=say)
+        super().__init__(home, Ports.free(), durable=True, say=say)
+        # kill -9 of PostgreSQL loses nothing that was written; only the machine must not crash.
+        self.postgres.child.argv += ["-c", "fsync=off"]
         self._doors = Doors()
         self.rest_door = self._doors.make(self.ports.web)
         self.stream_doors: dict[str, Door] = {}
@@ -47,6 +51,21 @@ class FaultStack(Stack):
         """The file that says by how many seconds the agent's clock is wrong."""
         return self.home / "agents" / f"{agent}.clock"
 
+    def serve_agents(self, processes: int) -> None:
+        """agentd anew in so many processes, the old one killed; nothing happens if it runs so already."""
+        child = self.child("agentd")
+        alone = child.argv[: child.argv.index("runagentd") + 1]
+        argv = [*alone, "--processes", str(processes)] if processes > 1 else alone
+        if argv == child.argv:
+            return
+        pid = child.pid
+        if pid:
+            os.killpg(pid, signal.SIGKILL)
+        if child.process:
+            child.process.wait()
+        child.argv = argv
+        child.start()
+
 
 @dataclass
 class Publish:
@@ -54,7 +73,13 @@ class Publish:
     service: str
     path: str
     port: int
+    owner: str
+    place: str  # how the history names it
     plan: str = ""  # of a keyed one
+
+    @property
+    def host(self) -> str:
+        return HOSTS[self.owner]
 
 
 @dataclass
@@ -73,67 +98,76 @@ class Cluster:
     id: str
     places: list[Place] = field(default_factory=list)
     publishes: list[Publish] = field(default_factory=list)
+    trespass: str = ""  # a publish of the rival in the provider's host: it may never go out
+    steady_key: str = ""
+    steady_subscription: str = ""
 
 
 class World:
     def __init__(self, stack: FaultStack) -> None:
         self.stack = stack
-        logins = json.loads(
-            stack.manage("seed_demo", "--stage", "accounts", "--json").splitlines()[-1]
-        )
-        self.logins = logins["logins"]
-        self.scene = Scene.enter(stack, self.logins)
+        self.sides: dict[str, Side] = enter(stack)
         self.fragile_port, self.doomed_port = ports.free(2)
         self._holders: list[socket.socket] = []
         self.clusters: list[Cluster] = []
         self.keys: dict[str, str] = {}  # credential id -> its secret
-        self.key_paths: dict[str, str] = {}  # credential id -> the path it is for
-        self.key_clusters: dict[str, Cluster] = {}
+        self.key_publishes: dict[str, Publish] = {}  # credential id -> what it is for
 
     @property
     def places(self) -> list[Place]:
         return [place for cluster in self.clusters for place in cluster.places]
 
-    def build(self) -> None:
-        scene, port = self.scene, self.stack.ports.gateway
-        for number in range(CLUSTERS):
-            gateway = scene.make_gateway(f"gateway {number}", port)
-            others = {
-                FRAGILE: (self._own_gateway(number, self.fragile_port), self.fragile_port),
-                DOOMED: (self._own_gateway(number, self.doomed_port), self.doomed_port),
-            }
-            cluster = self._join(number)
-            self._hold(cluster.places[-1].address)
-            for index in range(PUBLISHES):
-                on, its_port = others.get(index, (gateway, port))
-                cluster.publishes.append(self._publish(number, index, on, its_port, cluster))
-            self._create(f"steady-{number}", STEADY, "none", gateway, cluster)
-            self.clusters.append(cluster)
-        # These are left to the driver: where Envoy listens already, no port can be taken.
-        left = tuple(f"p{index}" for index in (FRAGILE, DOOMED))
-        first = [name for name in scene.publishes if not name.endswith(left)]
-        for name in first:
-            scene.send(name, "publish")
-        for name in first:
-            scene.arrival(name, "PUBLISHED")
-        self._hand_out_keys()
+    @property
+    def publishes(self) -> list[Publish]:
+        return [publish for cluster in self.clusters for publish in cluster.publishes]
 
-    def _join(self, number: int) -> Cluster:
-        scene, stack = self.scene, self.stack
-        cluster_id, token = scene.new_cluster(f"faults-{number}")
-        cluster = Cluster(cluster_id)
-        for index in range(AGENTS):
-            name, address = f"agent-{number}-{index}", f"127.0.0.{11 + number * AGENTS + index}"
-            stack.clock_of(name).write_text("0")
-            stack.extra_environment[name] = {"IMP_FAULT_CLOCK": str(stack.clock_of(name))}
-            token = token if index == 0 else scene.new_token(cluster_id)
+    def cluster_of(self, place: Place) -> Cluster:
+        return next(each for each in self.clusters if place in each.places)
+
+    def build(self) -> None:
+        """The definitions are shared: each product goes to every cluster."""
+        self._join()
+        shared, fragile, doomed = self.stack.ports.gateway, self.fragile_port, self.doomed_port
+        for index in range(PUBLISHES):
+            owner = RIVAL if index in OF_THE_RIVAL else PROVIDER
+            mode = "api-key" if index < KEYED else "none"
+            port = {FRAGILE: fragile, DOOMED: doomed}.get(index, shared)
+            service, created = self.sides[owner].offer(f"p{index}", mode, port, self._ids())
+            for number, (cluster, pk) in enumerate(zip(self.clusters, created, strict=True)):
+                place = f"c{number}/p{index}"
+                cluster.publishes.append(Publish(pk, service, f"/p{index}", port, owner, place))
+        _service, steady = self.sides[PROVIDER].offer("steady", "api-key", shared, self._ids())
+        _service, trespass = self.sides[RIVAL].offer(
+            "p0", "none", shared, self._ids(), host=HOSTS[PROVIDER], name="trespass"
+        )
+        for cluster, pk in zip(self.clusters, trespass, strict=True):
+            cluster.trespass = pk
+        self._publish(steady)
+        self._hand_out_keys(steady)
+
+    def _ids(self) -> list[str]:
+        return [cluster.id for cluster in self.clusters]
+
+    def _join(self) -> None:
+        operator, stack, waiting = self.sides[PROVIDER].scene, self.stack, []
+        for number in range(CLUSTERS):
+            cluster_id, token = operator.new_cluster(f"faults-{number}")
+            self.clusters.append(Cluster(cluster_id))
+            for index in range(AGENTS):
+                name, address = f"agent-{number}-{index}", f"127.0.0.{11 + number * AGENTS + index}"
+                stack.clock_of(name).write_text("0")
+                stack.extra_environment[name] = {"IMP_FAULT_CLOCK": str(stack.clock_of(name))}
+                token = token if index == 0 else operator.new_token(cluster_id)
+                waiting.append((self.clusters[-1], token, name, address))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda each: stack.join(each[1], each[2], each[3]), waiting))
+        for cluster, token, name, address in waiting:
             child = stack.start_agent(token, name, bind=address)
             cluster.places.append(Place(name, address, child))
-        wait_until(lambda: scene.live_agents(cluster_id) == AGENTS, "the agents being live")
-        return cluster
-
-    def _own_gateway(self, number: int, port: int) -> str:
-        return self.scene.make_gateway(f"gateway {number} on {port}", port)
+            if len(cluster.places) == AGENTS:
+                self._hold(address)
+        alive = "SELECT 1 FROM clusters_agent WHERE session_epoch > 0 AND disconnected_at IS NULL"
+        wait_until(lambda: len(self.rows(alive)) == len(waiting), "the agents being live")
 
     def _hold(self, address: str) -> None:
         """Bound, without SO_REUSEADDR, and not listening: callers are refused, and so is Envoy."""
@@ -141,33 +175,47 @@ class World:
         holder.bind((address, self.doomed_port))
         self._holders.append(holder)
 
-    def _publish(self, number: int, index: int, on: str, port: int, cluster: Cluster) -> Publish:
-        name, path = f"c{number}-p{index}", f"/c{number}/p{index}"
-        mode = "api-key" if index < KEYED else "none"
-        service = self._create(name, path, mode, on, cluster)
-        return Publish(self.scene.publishes[name], service, path, port)
+    def _publish(self, steady: list[str]) -> None:
+        """All but those on ports of their own: where Envoy listens already, no port can be taken."""
+        for pk in steady:  # the provider's host is the provider's from now on
+            self.sides[PROVIDER].publish(pk)
+        for publish in self.publishes:
+            if publish.port == self.stack.ports.gateway:
+                self.sides[publish.owner].publish(publish.id)
+        opened = "SELECT 1 FROM publishing_deployment WHERE finished_at IS NULL"
+        wait_until(lambda: not self.rows(opened), "the first publishes being over", 40)
+        ends = {row["status"] for row in self.rows("SELECT status FROM publishing_deployment")}
+        assert ends == {"SUCCEEDED"}, ends
 
-    def _create(self, name: str, path: str, mode: str, on: str, cluster: Cluster) -> str:
-        product = self.scene.define(name, path, ["GET"])
-        self.scene.create(name, product, mode, gateway=on, cluster=cluster.id)
-        row = self.scene.provider.get(f"/api/v1/provider/products/{product}")
-        return str(row["api_services"][0])
+    def _hand_out_keys(self, steady: list[str]) -> None:
+        consumer = self.sides[PROVIDER]
+        consumer.open_application()
+        for cluster, pk in zip(self.clusters, steady, strict=True):
+            key = consumer.subscribe(consumer.add_plan(pk, PLAN_RATE))
+            cluster.steady_key, cluster.steady_subscription = key["key"], key["subscription_id"]
+            for publish in cluster.publishes[:KEYED]:
+                publish.plan = self.sides[publish.owner].add_plan(publish.id, PLAN_RATE)
+                self.keep_key(consumer.subscribe(publish.plan), publish)
+        wait_until(
+            lambda: all(
+                self.steady(place).status(STEADY, cluster.steady_key) == 200
+                for cluster in self.clusters
+                for place in cluster.places
+            ),
+            "the steady keys opening",
+        )
 
-    def _hand_out_keys(self) -> None:
-        for number, cluster in enumerate(self.clusters):
-            for index, publish in enumerate(cluster.publishes[:KEYED]):
-                publish.plan = self.scene.add_plan(f"c{number}-p{index}", "Basic", PLAN_RATE)
-                secret = self.scene.subscribe(publish.plan, f"app {publish.path}")
-                self.keep_key(self.scene.keys[secret]["id"], secret, publish, cluster)
-
-    def keep_key(self, key_id: str, secret: str, publish: Publish, cluster: Cluster) -> None:
-        self.key_paths[key_id], self.key_clusters[key_id] = publish.path, cluster
-        self.keys[key_id] = secret
+    def keep_key(self, key: dict[str, Any], publish: Publish) -> None:
+        self.key_publishes[key["id"]] = publish
+        self.keys[key["id"]] = key["key"]
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Straight from the database, past all of the product's code."""
         with psycopg.connect(self.stack.postgres.url, row_factory=dict_row) as connection:
             return connection.execute(query, values).fetchall()
 
-    def gateway(self, place: Place, port: int = 0) -> Gateway:
-        return Gateway(f"http://{place.address}:{port or self.stack.ports.gateway}", HOST)
+    def steady(self, place: Place) -> Gateway:
+        return self.gateway(place, HOSTS[PROVIDER])
+
+    def gateway(self, place: Place, host: str, port: int = 0) -> Gateway:
+        return Gateway(f"http://{place.address}:{port or self.stack.ports.gateway}", host)

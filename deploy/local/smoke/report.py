@@ -13,6 +13,7 @@ class Report:
     def __init__(self) -> None:
         self.checks: dict[str, bool] = {}
         self.timings_ms: dict[str, float] = {}
+        self.main_job_seconds = 0.0
         self.error = ""
 
     def check(self, name: str, holds: bool, seen: object = "") -> None:
@@ -30,6 +31,7 @@ class Report:
                 "ok": not self.error,
                 "checks": self.checks,
                 "timings_ms": self.timings_ms,
+                "main_job_seconds": self.main_job_seconds,
                 "seconds": round(seconds, 1),
                 **({"error": self.error} if self.error else {}),
             }
