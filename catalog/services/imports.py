@@ -169,7 +169,7 @@ def keep_house() -> dict[str, int]:
     """Drop imports nobody came back to, and records that a later one replaced, after 30 days."""
     old = ApiImport.objects.filter(created_at__lt=timezone.now() - KEEP)
     applied = ApiImport.objects.filter(status=ImportStatus.APPLIED)
-    newest = applied.order_by("service", "-applied_at").distinct("service").values("pk")
+    newest = applied.order_by("service_id", "-applied_at").distinct("service_id").values("pk")
     gone, _by_model = old.exclude(pk__in=newest).delete()
     return {"imports": gone}
 
