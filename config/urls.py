@@ -18,7 +18,7 @@ urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("publishing.urls")),
     path("", include("agents.server.urls")),
-    path("api/v1/search", Search.as_view(), name="api-search"),
+    path("api/v1/search", Search.as_view({"get": "list"}), name="api-search"),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("clusters.api.urls")),
     path("api/v1/", include("catalog.api.urls")),

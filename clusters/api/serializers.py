@@ -6,6 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.models import AuditEvent
 from clusters import rules
 from clusters.models import Agent, Cluster, Region, RegistrationToken, Status
 from clusters.services.tokens import DEFAULT_TTL
@@ -177,6 +178,65 @@ class AgentSerializer(serializers.ModelSerializer):
             "revoked_at",
             "created_at",
         ]
+
+
+class AgentRowSerializer(AgentSerializer):
+    cluster_name = serializers.CharField(source="cluster.name")
+    desired_generation = serializers.IntegerField(source="desired")
+
+    class Meta(AgentSerializer.Meta):
+        fields = [*AgentSerializer.Meta.fields, "cluster_name", "desired_generation"]
+
+
+class ClusterEventSerializer(serializers.ModelSerializer):
+    """One entry of the audit trail."""
+
+    actor = serializers.CharField(source="actor_label")
+    object = serializers.CharField(source="object_label")
+
+    class Meta:
+        model = AuditEvent
+        fields = [
+            "id",
+            "created_at",
+            "action",
+            "actor_id",
+            "actor",
+            "object_type",
+            "object_id",
+            "object",
+            "before",
+            "after",
+            "ip",
+            "request_id",
+        ]
+
+
+class VersionSerializer(serializers.Serializer):
+    version = serializers.CharField()
+    agents = serializers.IntegerField(help_text="Joined and not revoked.")
+    live = serializers.IntegerField()
+    converged = serializers.IntegerField(help_text="Live, without an error, up to date.")
+
+
+class FleetSerializer(serializers.Serializer):
+    """The operator's overview."""
+
+    clusters = serializers.DictField(
+        source="statuses", child=serializers.IntegerField(), help_text="How many of each status."
+    )
+    regions = serializers.IntegerField()
+    agents = serializers.IntegerField()
+    live_agents = serializers.IntegerField(source="live")
+    converged_agents = serializers.IntegerField(source="converged")
+    agent_versions = VersionSerializer(source="versions", many=True)
+    deployments_24h = serializers.DictField(
+        source="outcomes", child=serializers.IntegerField(), help_text="Ended, by how."
+    )
+    deployments_under_way = serializers.IntegerField(source="running")
+    attention = ClusterSerializer(
+        many=True, help_text="The first ten that need a look: inactive, out of sync, …"
+    )
 
 
 class ClusterDetailSerializer(ClusterSerializer):

@@ -10,6 +10,8 @@ maintenance = views.ClusterViewSet.as_view({"post": "maintenance"})
 region_list = views.RegionViewSet.as_view({"get": "list", "post": "create"})
 token_list = views.TokenViewSet.as_view({"get": "list", "post": "create"})
 token_detail = views.TokenViewSet.as_view({"delete": "destroy"})
+cluster_events = views.ClusterViewSet.as_view({"get": "events"})
+agent_list = views.AgentViewSet.as_view({"get": "list"})
 agent_detail = views.AgentViewSet.as_view({"get": "retrieve"})
 agent_revoke = views.AgentViewSet.as_view({"post": "revoke", "delete": "revoke"})
 offered = views.OfferedClusterViewSet.as_view({"get": "list"})
@@ -18,12 +20,15 @@ urlpatterns = [
     path("operator/clusters", cluster_list, name="api-clusters"),
     path("operator/clusters/<uuid:pk>", cluster_detail, name="api-cluster"),
     path("operator/clusters/<uuid:pk>/maintenance", maintenance, name="api-cluster-maintenance"),
+    path("operator/overview", views.Overview.as_view({"get": "retrieve"}), name="api-overview"),
+    path("operator/clusters/<uuid:pk>/events", cluster_events, name="api-cluster-events"),
     path("operator/clusters/<uuid:cluster_pk>/registration-tokens", token_list, name="api-tokens"),
     path(
         "operator/clusters/<uuid:cluster_pk>/registration-tokens/<uuid:pk>",
         token_detail,
         name="api-token",
     ),
+    path("operator/agents", agent_list, name="api-agents"),
     path("operator/regions", region_list, name="api-regions"),
     path("operator/agents/<uuid:pk>", agent_detail, name="api-agent"),
     path("operator/agents/<uuid:pk>/revoke", agent_revoke, name="api-agent-revoke"),

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch
+from django.db.models import F, Prefetch, prefetch_related_objects
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
@@ -15,8 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Kind
+from clusters import fleet, stories
 from clusters.api import serializers as shapes
-from clusters.filters import ClusterFilter
+from clusters.filters import AgentFilter, ClusterFilter
 from clusters.models import Agent, Cluster, Region, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
@@ -105,6 +106,17 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
         service.set_maintenance(actor=request.user, cluster_id=pk, **body)
         return Response(self._shown(pk))
 
+    @extend_schema(
+        summary="Read a cluster's audit trail",
+        description="Of the cluster, its agents and its tokens; the newest first.",
+        responses=shapes.ClusterEventSerializer(many=True),
+    )
+    def events(self, request: Request, pk: UUID) -> Response:
+        cluster = get_object_or_404(Cluster.objects.visible_to(request.user), pk=pk)
+        page = self.paginate_queryset(stories.trail(cluster))
+        rows = shapes.ClusterEventSerializer(page, many=True)
+        return self.get_paginated_response(rows.data)
+
     def _seen(self, pk: UUID) -> None:
         """A stranger gets the 404 before any word about the body."""
         get_object_or_404(Cluster.objects.visible_to(self.request.user), pk=pk)
@@ -191,10 +203,37 @@ class TokenViewSet(viewsets.GenericViewSet):
 
 
 @extend_schema(tags=["Clusters (operator)"])
-class AgentViewSet(VisibleMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class Overview(viewsets.ViewSet):
+    @extend_schema(summary="Read the overview", responses=shapes.FleetSerializer)
+    def retrieve(self, request: Request) -> Response:
+        """Clusters by status, agents by version, deployments of the last 24 hours, what needs a look."""
+        organization = request.organization
+        if organization is None or organization.kind != Kind.OPERATOR:
+            raise PermissionDenied(_("Only operator organizations have clusters."))
+        found = fleet.of(organization)
+        rows: Any = found.attention
+        prefetch_related_objects(rows, "open_to")
+        return Response(shapes.FleetSerializer(found).data)
+
+
+@extend_schema(tags=["Clusters (operator)"])
+@extend_schema_view(
+    list=extend_schema(summary="List agents", responses=shapes.AgentRowSerializer(many=True))
+)
+class AgentViewSet(
+    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     model = Agent
     queryset = Agent.objects.none()
-    serializer_class = shapes.AgentSerializer
+    filterset_class = AgentFilter
+    ordering_fields = ["name", "version", "created_at", "last_heartbeat_at"]
+
+    def get_queryset(self):
+        rows = super().get_queryset().select_related("cluster")
+        return rows.annotate(desired=F("cluster__state__desired_generation"))
+
+    def get_serializer_class(self):
+        return shapes.AgentRowSerializer if self.action == "list" else shapes.AgentSerializer
 
     @extend_schema(summary="Revoke an agent", request=None, responses=shapes.AgentSerializer)
     def revoke(self, request: Request, pk: UUID) -> Response:

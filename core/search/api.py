@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from core import search
 
@@ -22,7 +21,7 @@ class GroupSerializer(serializers.Serializer):
     hits = HitSerializer(many=True)
 
 
-class Search(APIView):
+class Search(viewsets.ViewSet):
     @extend_schema(
         tags=["Search"],
         summary="Find by name or id",
@@ -31,6 +30,6 @@ class Search(APIView):
         parameters=[OpenApiParameter("q", str, description="Up to 100 characters.")],
         responses=GroupSerializer(many=True),
     )
-    def get(self, request: Request) -> Response:
+    def list(self, request: Request) -> Response:
         groups = search.find(request, request.query_params.get("q", ""))
         return Response(GroupSerializer(groups, many=True).data)
