@@ -152,6 +152,8 @@ AGENT_CA_FILE = env.text("AGENT_CA_FILE", "")
 # Where agentd listens. Without certificate and key only on loopback.
 AGENTD_LISTEN = env.text("AGENTD_LISTEN", "127.0.0.1:9443")
 AGENTD_PROCESSES = env.integer("AGENTD_PROCESSES", 1, minimum=1)
+# A connected agent that does not answer a deployment for so long fails it.
+DEPLOYMENT_DEADLINE_SECONDS = env.integer("DEPLOYMENT_DEADLINE_SECONDS", 300, minimum=30)
 AGENTD_TLS_CERT = env.text("AGENTD_TLS_CERT", "")
 AGENTD_TLS_KEY = env.text("AGENTD_TLS_KEY", "")
 

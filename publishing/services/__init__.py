@@ -9,5 +9,17 @@ from publishing.services.publishes import (
     update,
     withdraw,
 )
+from publishing.services.recovery import restore, roll_back, waive
 
-__all__ = ["MissingReference", "cancel", "create", "delete", "publish", "update", "withdraw"]
+__all__ = [
+    "MissingReference",
+    "cancel",
+    "create",
+    "delete",
+    "publish",
+    "restore",
+    "roll_back",
+    "update",
+    "waive",
+    "withdraw",
+]

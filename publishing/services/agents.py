@@ -23,8 +23,8 @@ from publishing.models import (
     DeploymentVerdict,
     ProductPublish,
 )
-from publishing.services import deployments
-from publishing.services.desired import bundle, manifest, manifest_tag, tagged_manifest
+from publishing.services import deployments, quorum
+from publishing.services.desired import bundle, manifest, manifest_tag, secret, tagged_manifest
 from publishing.services.reports import StaleSession, observed, record_state
 from publishing.services.timeline import announce, tell
 from publishing.states import OPEN, OUTSTANDING, Happening, Kind, Outcome, Progress
@@ -38,6 +38,7 @@ __all__ = [
     "pending_commands",
     "record_result",
     "record_state",
+    "secret",
     "sweep",
     "tagged_manifest",
     "unanswered",
@@ -101,16 +102,20 @@ def _unsettled(cluster_ids: list[UUID]) -> list[UUID]:
         deployment=OuterRef(OuterRef("pk")), agent=OuterRef("pk")
     ).exclude(outcome=Outcome.STALE)
     newcomers = Agent.objects.filter(
-        live_agents(now=now), ~Exists(asked), cluster=OuterRef("publish__cluster")
+        live_agents(now=now),
+        ~Exists(asked),
+        cluster=OuterRef("publish__cluster"),
+        gateway_classes__contains=[OuterRef("publish__gateway__gateway_class")],
     )
-    lost = DeploymentVerdict.objects.filter(
-        deployments.absent_agents(now, "agent__") | Q(agent__revoked_at__isnull=False),
-        deployment=OuterRef("pk"),
+    verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk"))
+    lost = verdicts.filter(
+        quorum.absent_agents(now, "agent__") | Q(agent__revoked_at__isnull=False),
         outcome__in=OUTSTANDING,
     )
+    late = verdicts.filter(quorum.overdue_verdicts(now))
     idle = Q(kind=Kind.WITHDRAW, status=Progress.QUEUED)
     rows = Deployment.objects.filter(
-        Exists(newcomers) | Exists(lost) | idle,
+        Exists(newcomers) | Exists(lost) | Exists(late) | idle,
         status__in=OPEN,
         publish__cluster__in=cluster_ids,
     )
@@ -153,7 +158,7 @@ def record_result(
     if revision != (deployment.revision.digest if deployment.revision else ""):
         log.warning("Agent %s reports another revision of %s", agent, deployment_id)
         return
-    verdict = _verdict(deployment, agent)
+    verdict = _verdict(publish, deployment, agent)
     if verdict is None or not _accept(verdict, outcome, error, probe, timings):
         return
     announce(publish)
@@ -170,9 +175,11 @@ def _session(agent_id: UUID, epoch: int) -> Agent:
     return agent
 
 
-def _verdict(deployment: Deployment, agent: Agent) -> DeploymentVerdict | None:
+def _verdict(
+    publish: ProductPublish, deployment: Deployment, agent: Agent
+) -> DeploymentVerdict | None:
     """An agent that took it from the manifest before it was asked is in the quorum too."""
-    if deployment.is_open:
+    if deployment.is_open and publish.gateway.gateway_class in agent.gateway_classes:
         return DeploymentVerdict.objects.get_or_create(deployment=deployment, agent=agent)[0]
     return DeploymentVerdict.objects.filter(deployment=deployment, agent=agent).first()
 

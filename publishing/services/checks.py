@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from clusters.models import Cluster
 from clusters.rules import port_ranges
 from core.addresses import forbidden, literal
 from core.errors import DomainError, InvalidTransition
-from publishing.compile import Definition
+from publishing.compile import Definition, listeners_for
 from publishing.models import AuthMode, ProductPublish
+from publishing.services import tls
 from publishing.services.deployments import hold_cluster, open_deployment
 from publishing.states import EDITABLE, Status, in_words
 
@@ -32,8 +33,28 @@ def before_publish(publish: ProductPublish, definition: Definition) -> None:
     _offer(publish)
     drivable(publish.gateway, publish.cluster)
     _contents(definition)
-    _ports(definition)
-    _backends(definition)
+    cluster = publish.cluster
+    _ports(cluster, (row.port for row in listeners_for(definition)))
+    services = {service.pk: str(service) for service in definition.services}
+    backends = ((services[row.service_id], row.host, row.port) for row in definition.backends)
+    _backends(cluster, backends)
+
+
+def before_roll_back(publish: ProductPublish, bundle: dict[str, Any]) -> None:
+    """What was fine when it was compiled may be forbidden by now."""
+    _same_settings(publish, bundle)
+    enforced(publish.auth_mode)
+    in_service(publish.cluster)
+    _offer(publish)
+    drivable(publish.gateway, publish.cluster)
+    tls.check(publish, bundle)
+    _ports(publish.cluster, (row["port"] for row in bundle["listeners"]))
+    backends = (
+        (upstream["name"], backend["host"], backend["port"])
+        for upstream in bundle["upstreams"]
+        for backend in upstream["backends"]
+    )
+    _backends(publish.cluster, backends)
 
 
 def drivable(gateway: Gateway, cluster: Cluster) -> None:
@@ -94,6 +115,22 @@ def in_service(cluster: Cluster) -> None:
     )
 
 
+def _same_settings(publish: ProductPublish, bundle: dict[str, Any]) -> None:
+    """Callers are told the host and the auth mode of the publish: the gateways must agree with it."""
+    asked = (bundle["host"], bundle["auth"]["mode"])
+    if asked == (publish.hostname_base, publish.auth_mode):
+        return
+    raise DomainError(
+        _(
+            "That revision was published as %(host)s with auth mode %(mode)s, and the settings say "
+            "otherwise since. Withdraw, change the settings back, then publish."
+        )
+        % {"host": asked[0], "mode": AuthMode(asked[1]).label},
+        code="settings_changed",
+        details={"hostname_base": asked[0], "auth_mode": asked[1]},
+    )
+
+
 def _offer(publish: ProductPublish) -> None:
     """The operator may have closed the cluster since the publish was created."""
     cluster = publish.cluster
@@ -116,6 +153,13 @@ def _contents(definition: Definition) -> None:
             % {"gateway": definition.publish.gateway.name},
             code="no_listeners",
         )
+    if not listeners_for(definition):
+        publish = definition.publish
+        raise DomainError(
+            _("Gateway %(gateway)s has no listener for %(host)s. Its listeners name other hosts.")
+            % {"gateway": publish.gateway.name, "host": publish.hostname_base},
+            code="no_listener_for_host",
+        )
     bare = _without(definition.services, {row.service_id for row in definition.routes})
     if bare:
         raise DomainError(
@@ -134,9 +178,8 @@ def _contents(definition: Definition) -> None:
         )
 
 
-def _ports(definition: Definition) -> None:
-    cluster = definition.publish.cluster
-    refused = sorted(row.port for row in definition.listeners if not cluster.allows_port(row.port))
+def _ports(cluster: Cluster, ports: Iterable[int]) -> None:
+    refused = sorted(port for port in ports if not cluster.allows_port(port))
     if refused:
         allowed = port_ranges(cluster.allowed_ports)
         raise DomainError(
@@ -154,25 +197,23 @@ def _ports(definition: Definition) -> None:
         )
 
 
-def _backends(definition: Definition) -> None:
+def _backends(cluster: Cluster, backends: Iterable[tuple[str, str, int]]) -> None:
     """Names are resolved and checked by the agent; what needs no resolving is refused here."""
-    cluster = definition.publish.cluster
-    services = {service.pk: service for service in definition.services}
-    refused = [row for row in definition.backends if _denied(row.host, cluster.allowed_networks)]
+    refused = [
+        (service, f"{host}:{port}")
+        for service, host, port in backends
+        if _denied(host, cluster.allowed_networks)
+    ]
     if refused:
-        row = refused[0]
+        service, backend = refused[0]
         raise DomainError(
             _(
                 "%(service)s sends calls to %(backend)s, which cluster %(cluster)s does not allow: "
                 "loopback, link-local and metadata addresses need its operator's permission."
             )
-            % {
-                "service": services[row.service_id],
-                "backend": row,
-                "cluster": cluster.name,
-            },
+            % {"service": service, "backend": backend, "cluster": cluster.name},
             code="backend_forbidden",
-            details={"backends": [str(row) for row in refused]},
+            details={"backends": [backend for _service, backend in refused]},
         )
 
 

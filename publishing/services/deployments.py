@@ -5,30 +5,28 @@ Whoever changes a deployment holds the lock of its publish, and takes the Cluste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext_noop
 
-from clusters.models import HEARTBEAT_WINDOW, Agent, ClusterState, live_agents
+from clusters.models import Agent, ClusterState
 from core import faultpoint, notify
 from publishing.models import (
-    AgentPublish,
     Deployment,
     DeploymentVerdict,
     ProductPublish,
     PublishRevision,
 )
-from publishing.services import claims
+from publishing.services import claims, quorum
+from publishing.services.quorum import NO_AGENT
 from publishing.services.timeline import record, tell
 from publishing.states import (
     OPEN,
-    OUTSTANDING,
     Happening,
     Kind,
     Outcome,
@@ -38,9 +36,7 @@ from publishing.states import (
     check_publish_move,
 )
 
-# Details are stored in English: whoever caused them does not read them.
-NO_AGENT = gettext_noop("no agent is connected")
-NAMED = 5  # agents named in a sentence
+UNDER_WAY = (Progress.DISPATCHED, Progress.APPLYING)
 HAPPENINGS = {
     Progress.QUEUED: Happening.QUEUED,
     Progress.DISPATCHED: Happening.DISPATCHED,
@@ -55,7 +51,7 @@ HAPPENINGS = {
 
 def locked(rows: QuerySet[ProductPublish]) -> QuerySet[ProductPublish]:
     """FOR NO KEY UPDATE: agents may report what they serve meanwhile."""
-    return rows.select_related("cluster").select_for_update(no_key=True, of=("self",))
+    return rows.select_related("cluster", "gateway").select_for_update(no_key=True, of=("self",))
 
 
 def hold_cluster(cluster_id: UUID) -> ClusterState:
@@ -81,7 +77,13 @@ def named(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def request(
-    publish: ProductPublish, kind: Kind, revision: PublishRevision | None, *, actor: Any, note: str
+    publish: ProductPublish,
+    kind: Kind,
+    revision: PublishRevision | None,
+    *,
+    actor: Any,
+    note: str,
+    told: Happening = Happening.REQUESTED,
 ) -> Deployment:
     """Want something else of the gateways; an older request that is still open gives way."""
     number = (publish.deployments.aggregate(last=Max("number"))["last"] or 0) + 1
@@ -89,7 +91,6 @@ def request(
     if older is not None:
         _move(publish, older, Progress.SUPERSEDED, detail=f"#{number} took its place", actor=actor)
     generation = _want(publish, revision)
-    agents = Agent.objects.filter(live_agents(), cluster_id=publish.cluster_id)
     deployment = Deployment.objects.create(
         publish=publish,
         number=number,
@@ -97,11 +98,11 @@ def request(
         revision=revision,
         note=note,
         generation=generation,
-        detail="" if agents.exists() else NO_AGENT,
+        detail=quorum.lacking(publish, timezone.now()),
         requested_by=actor,
     )
     transaction.on_commit(lambda: faultpoint.reach("request.committed"))
-    tell(publish, Happening.REQUESTED, actor=actor, deployment=deployment, note=note)
+    tell(publish, told, actor=actor, deployment=deployment, note=note)
     return deployment
 
 
@@ -116,32 +117,63 @@ def cancel(publish: ProductPublish, deployment: Deployment, *, actor: Any) -> No
 def advance(publish: ProductPublish, deployment: Deployment) -> bool:
     """Bring an open deployment as far as its agents' verdicts and presence allow. True if it moved."""
     now = timezone.now()
-    asked = _enlist(publish, deployment, now)
+    asked = quorum.enlist(publish, deployment, now)
     if asked:
         notify.wake(publish.cluster_id)
-    lost = _let_go(publish, deployment, now)
+    lost = quorum.let_go(publish, deployment, now)
+    late = quorum.overdue(deployment, now) if deployment.status in UNDER_WAY else None
+    if late:
+        _give_up(publish, deployment, late, now)
+        return True
     return _settle(publish, deployment, now) or asked or lost
 
 
+def _give_up(
+    publish: ProductPublish, deployment: Deployment, late: DeploymentVerdict, now: datetime
+) -> None:
+    """An agent that is connected and says nothing: nobody waits for it for ever."""
+    minutes = settings.DEPLOYMENT_DEADLINE_SECONDS / 60
+    late.outcome, late.updated_at = Outcome.FAILED, now
+    late.error = f"connected, but gave no answer within {minutes:g} minutes"
+    late.save(update_fields=["outcome", "error", "updated_at"])
+    fail(publish, deployment, agent=late.agent, error=late.error)
+
+
 def _settle(publish: ProductPublish, deployment: Deployment, now: datetime) -> bool:
-    tally = _tally(deployment, now)
+    tally = quorum.tally(deployment, now)
     waiting = deployment.status == Progress.QUEUED
     if waiting and not tally.live and (tally.reachable or tally.absent):
-        return _explain(deployment, NO_AGENT)
+        return _explain(deployment, quorum.lacking(publish, now) or NO_AGENT)
     if tally.reachable:
         if waiting:
             _move(publish, deployment, Progress.DISPATCHED)
-        missing = _missing(deployment, now) if tally.absent else ""
+        missing = quorum.missing(deployment, now) if tally.absent else ""
         return _explain(deployment, missing) or waiting
     if not tally.absent and (tally.applied or deployment.kind == Kind.WITHDRAW):
         _succeed(publish, deployment)
         return True
     if tally.applied:
-        return _explain(deployment, _missing(deployment, now))
+        return _explain(deployment, quorum.missing(deployment, now))
+    reason = quorum.lacking(publish, now) or NO_AGENT
     if waiting:
-        return _explain(deployment, NO_AGENT)
-    _move(publish, deployment, Progress.QUEUED, detail=NO_AGENT)
+        return _explain(deployment, reason)
+    _move(publish, deployment, Progress.QUEUED, detail=reason)
     return True
+
+
+def waive(
+    publish: ProductPublish, deployment: Deployment, verdict: DeploymentVerdict, *, actor: Any
+) -> None:
+    """The withdrawal no longer waits for this agent; it drops the publish when it comes back."""
+    verdict.outcome, verdict.updated_at = Outcome.WAIVED, timezone.now()
+    verdict.save(update_fields=["outcome", "updated_at"])
+    tell(publish, Happening.WAIVED, actor=actor, deployment=deployment, agent=verdict.agent)
+    advance(publish, deployment)
+
+
+def renew(publish: ProductPublish) -> None:
+    """The same is wanted, under a new generation: agents look at their gateways again."""
+    _want(publish, publish.wanted_revision)
 
 
 def reported(publish: ProductPublish, deployment: Deployment) -> None:
@@ -216,83 +248,6 @@ def _move(
 def _move_publish(publish: ProductPublish, target: Status) -> None:
     check_publish_move(publish.status, target)
     publish.status = target
-
-
-# --- The quorum ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    applied: int
-    live: int  # owe a verdict and are connected
-    reachable: int  # owe a verdict and were heard of within 90 s
-    absent: int  # owe a verdict and were not: only withdrawals wait for them
-
-
-def absent_agents(now: datetime, prefix: str = "") -> Q:
-    """Not heard of for 90 s. A dropped connection alone is no absence: agents come back in seconds."""
-    return Q(**{f"{prefix}last_heartbeat_at": None}) | Q(
-        **{f"{prefix}last_heartbeat_at__lte": now - HEARTBEAT_WINDOW}
-    )
-
-
-def _tally(deployment: Deployment, now: datetime) -> Tally:
-    owing, absent = Q(outcome__in=OUTSTANDING), absent_agents(now, "agent__")
-    counts = deployment.verdicts.filter(agent__revoked_at=None).aggregate(
-        applied=Count("pk", filter=Q(outcome=Outcome.APPLIED)),
-        live=Count("pk", filter=owing & live_agents("agent__", now=now)),
-        reachable=Count("pk", filter=owing & ~absent),
-        absent=Count("pk", filter=owing & absent),
-    )
-    return Tally(**counts)
-
-
-def _enlist(publish: ProductPublish, deployment: Deployment, now: datetime) -> bool:
-    """Ask every live agent that was not asked yet, or had been lost; a withdrawal asks all that served it."""
-    live = Agent.objects.filter(live_agents(now=now), cluster_id=publish.cluster_id)
-    asked = live | _served_by(publish) if deployment.kind == Kind.WITHDRAW else live
-    new = asked.exclude(pk__in=deployment.verdicts.values("agent")).values_list("pk", flat=True)
-    rows = [
-        DeploymentVerdict(deployment=deployment, agent_id=pk, created_at=now, updated_at=now)
-        for pk in new
-    ]
-    DeploymentVerdict.objects.bulk_create(rows, ignore_conflicts=True)
-    back = deployment.verdicts.filter(outcome=Outcome.STALE, agent__in=live)
-    found = back.update(outcome=Outcome.PENDING, updated_at=now)
-    return bool(rows or found)
-
-
-def _let_go(publish: ProductPublish, deployment: Deployment, now: datetime) -> bool:
-    """Absent and revoked agents leave the quorum, but for those whose gateway may still serve
-    what a withdrawal takes away."""
-    gone = deployment.verdicts.filter(outcome__in=OUTSTANDING).filter(
-        absent_agents(now, "agent__") | Q(agent__revoked_at__isnull=False)
-    )
-    if deployment.kind == Kind.WITHDRAW:
-        gone = gone.exclude(agent__in=_served_by(publish))
-    return bool(gone.update(outcome=Outcome.STALE, updated_at=now))
-
-
-def _served_by(publish: ProductPublish) -> QuerySet[Agent]:
-    """Unrevoked agents that ever applied it, live or not."""
-    proved = DeploymentVerdict.objects.filter(
-        agent=OuterRef("pk"),
-        deployment__publish=publish,
-        deployment__kind=Kind.PUBLISH,
-        outcome=Outcome.APPLIED,
-    )
-    seen = AgentPublish.objects.filter(agent=OuterRef("pk"), publish=publish).exclude(revision="")
-    return Agent.objects.filter(
-        Exists(proved) | Exists(seen), cluster_id=publish.cluster_id, revoked_at=None
-    )
-
-
-def _missing(deployment: Deployment, now: datetime) -> str:
-    """The agents that a withdrawal waits for although they are away."""
-    rows = deployment.verdicts.filter(absent_agents(now, "agent__"), outcome__in=OUTSTANDING)
-    names = list(rows.order_by("agent__name").values_list("agent__name", flat=True)[: NAMED + 1])
-    more = ", …" if len(names) > NAMED else ""
-    return f"waiting for {', '.join(names[:NAMED])}{more}, which may still serve it and is not connected"
 
 
 def _explain(deployment: Deployment, detail: str) -> bool:

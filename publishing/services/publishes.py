@@ -19,7 +19,7 @@ from publishing import rules
 from publishing.compile import Compiled, compile_bundle, definition_of
 from publishing.models import Deployment, ProductPublish, PublishRevision
 from publishing.rules import Settings
-from publishing.services import checks, claims, deployments
+from publishing.services import checks, claims, deployments, tls
 from publishing.services.timeline import announce, record, tell
 from publishing.states import (
     Happening,
@@ -83,7 +83,7 @@ def update(
     **settings: Unpack[Settings],
 ) -> ProductPublish:
     """Change where and how it will be published: in DRAFT or WITHDRAWN, with nothing under way."""
-    publish = _workable(actor, publish_id)
+    publish = workable(actor, publish_id)
     checks.at_rest(publish, _("change its settings"))
     before = describe(publish)
     if cluster_id != publish.cluster_id:
@@ -115,7 +115,7 @@ def update(
 @transaction.atomic
 def delete(*, actor: Any, publish_id: UUID) -> None:
     """Admins only, in DRAFT or WITHDRAWN, and never from under an open subscription."""
-    publish = _workable(actor, publish_id, Role.ADMIN)
+    publish = workable(actor, publish_id, Role.ADMIN)
     checks.at_rest(publish, _("delete it"))
     count = publish.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
     if count:
@@ -139,27 +139,28 @@ def delete(*, actor: Any, publish_id: UUID) -> None:
 @transaction.atomic
 def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
     """Send the product, as it is defined now, to the cluster's gateways."""
-    note = _note(note, field="note")
-    row = _workable(actor, publish_id)
+    note = note_of(note, field="note")
+    row = workable(actor, publish_id)
     check_publish_move(row.status, Status.PUBLISHED)
     deployments.hold_cluster(row.cluster_id)
     definition = definition_of(row)
     checks.before_publish(row, definition)
     checks.target_free(row)
     compiled = compile_bundle(definition)
+    tls.check(row, compiled.bundle)
     checks.something_new(row, compiled.digest)
     claims.check(row, compiled.bundle, actor=actor)
     revision = _revision(row, compiled, actor)
     deployment = deployments.request(row, Kind.PUBLISH, revision, actor=actor, note=note)
-    _note_request(deployment, actor)
+    note_request(deployment, actor)
     return deployment
 
 
 @transaction.atomic
 def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
     """Take the publish off the gateways. Subscriptions and keys stay; maintenance never blocks it."""
-    reason = _note(reason, field="reason")
-    row = _workable(actor, publish_id)
+    reason = note_of(reason, field="reason")
+    row = workable(actor, publish_id)
     if row.status != Status.PUBLISHED:
         raise InvalidTransition(
             _("This publish is %(status)s; only a published one can be withdrawn.")
@@ -167,7 +168,7 @@ def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
             details={"status": row.status},
         )
     deployment = deployments.request(row, Kind.WITHDRAW, None, actor=actor, note=reason)
-    _note_request(deployment, actor)
+    note_request(deployment, actor)
     return deployment
 
 
@@ -175,7 +176,7 @@ def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
 def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
     """Only while no agent has heard of it; what was live stays wanted."""
     found = Deployment.objects.visible_to(actor).get(pk=deployment_id)
-    row = _workable(actor, found.publish_id)
+    row = workable(actor, found.publish_id)
     deployment = deployments.named(row.deployments.all()).get(pk=deployment_id)
     if deployment.status != Progress.QUEUED:
         raise InvalidTransition(
@@ -211,7 +212,7 @@ def describe(publish: ProductPublish) -> dict[str, Any]:
 # --- Lookups ---------------------------------------------------------------------------------------
 
 
-def _workable(actor: Any, publish_id: UUID, role: Role = Role.MEMBER) -> ProductPublish:
+def workable(actor: Any, publish_id: UUID, role: Role = Role.MEMBER) -> ProductPublish:
     row = deployments.locked(ProductPublish.objects.visible_to(actor)).get(pk=publish_id)
     access.require(actor, row.organization_id, role)
     return row
@@ -257,17 +258,17 @@ def _revision(publish: ProductPublish, compiled: Compiled, actor: Any) -> Publis
     )
 
 
-def _note(value: str, *, field: str) -> str:
+def note_of(value: str, *, field: str) -> str:
     return rules.note(value, field=field, limit=MAX_NOTE)
 
 
-def _note_request(deployment: Deployment, actor: Any) -> None:
+def note_request(deployment: Deployment, actor: Any, action: str = "") -> None:
     announce(deployment.publish)
     revision = deployment.revision
     record(
         deployment.publish,
         actor,
-        f"publish.{deployment.kind}",
+        f"publish.{action or deployment.kind}",
         after={
             "deployment": str(deployment.pk),
             "number": deployment.number,

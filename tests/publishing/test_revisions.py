@@ -106,7 +106,7 @@ def test_a_refusal_is_foretold_and_nothing_is_locked_or_written():
     found = revisions.refusal(stage.publish, actor=stage.user)
     assert found is not None
     assert (found.code, stage.publish.deployments.count()) == ("host_taken", 0)
-    Cluster.objects.update(allowed_ports=[9999])
+    Cluster.objects.update(allowed_ports=[9999, 9999])
     found = revisions.refusal(stage.fresh(), actor=stage.user)
     assert found is not None
     assert found.code == "port_not_allowed"
