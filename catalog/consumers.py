@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from catalog.models import ApiImport
+from catalog.models import ApiImport, Product
 from catalog.services import imports
 from core.pulse import PulseConsumer
 
@@ -14,3 +14,11 @@ class ImportConsumer(PulseConsumer):
     async def group_for(self, user: Any, pk: UUID) -> str | None:
         seen = await ApiImport.objects.visible_to(user).filter(pk=pk).aexists()
         return imports.group(pk) if seen else None
+
+
+class ProductConsumer(PulseConsumer):
+    """One product's environments: whatever happens to a publish of its organization."""
+
+    async def group_for(self, user: Any, pk: UUID) -> str | None:
+        product = await Product.objects.visible_to(user).filter(pk=pk).afirst()
+        return f"publishes.org.{product.organization_id}" if product else None

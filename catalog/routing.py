@@ -1,5 +1,8 @@
 from django.urls import path
 
-from catalog.consumers import ImportConsumer
+from catalog.consumers import ImportConsumer, ProductConsumer
 
-websocket_urlpatterns = [path("ws/imports/<uuid:pk>", ImportConsumer.as_asgi())]
+websocket_urlpatterns = [
+    path("ws/imports/<uuid:pk>", ImportConsumer.as_asgi()),
+    path("ws/products/<uuid:pk>", ProductConsumer.as_asgi()),
+]

@@ -28,8 +28,9 @@ def tell(
 
 
 def announce(publish: ProductPublish) -> None:
-    """Pages that show the publish, its cluster or the list of clusters look again after the commit."""
+    """Pages that show the publish, its organization's, its cluster or the list of clusters look again."""
     notify.on_commit(f"publish.{publish.pk}")
+    notify.on_commit(f"publishes.org.{publish.organization_id}")
     announce_cluster(publish.cluster)
 
 

@@ -210,3 +210,4 @@ def _record(subscription: Subscription, actor: Any, action: str, **states: Any) 
         **states,
     )
     notify.on_commit(f"publish.{subscription.publish_id}")
+    notify.on_commit(f"publishes.org.{subscription.publish.organization_id}")

@@ -1,0 +1,115 @@
+"""What the pages tell about products and gateways, in a number of queries that does not grow with the rows.
+
+Publishes and subscriptions belong to contexts above this one: they are reached through reverse relations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
+
+from catalog.models import Gateway, Product
+
+# Of a publish and of a subscription, in the words of their contexts.
+ENVIRONMENTS = (("dev", "Development"), ("stage", "Staging"), ("prod", "Production"))
+SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
+REQUESTS = 5
+USES = 50
+
+
+@dataclass(slots=True)
+class Cell:
+    """A product in one environment."""
+
+    code: str
+    label: str
+    publishes: list[Any] = field(default_factory=list)
+
+    @property
+    def live(self) -> int:
+        return sum(row.status == "PUBLISHED" for row in self.publishes)
+
+    @property
+    def trouble(self) -> int:
+        return sum(row.last_status == "FAILED" for row in self.publishes)
+
+
+def product_rows(rows: QuerySet[Product]) -> QuerySet[Product]:
+    """What a row of the list shows beside the product's own fields."""
+    services = Product.objects.filter(pk=OuterRef("pk")).annotate(total=Count("services"))
+    subscribed = Product.objects.filter(pk=OuterRef("pk")).annotate(
+        total=Count(
+            "publishes__subscriptions",
+            filter=Q(publishes__subscriptions__status__in=["active", "suspended"]),
+        )
+    )
+    return rows.annotate(
+        service_count=Subquery(services.values("total")),
+        subscription_count=Subquery(subscribed.values("total")),
+    )
+
+
+def with_cells(products: Iterable[Any]) -> list[Any]:
+    """Each product of a page with its environments."""
+    found = list(products)
+    by_product: dict[Any, list[Any]] = {row.pk: [] for row in found}
+    for publish in publishes(Product, product__in=by_product):
+        by_product[publish.product_id].append(publish)
+    for row in found:
+        row.cells = cells(by_product[row.pk])
+    return found
+
+
+def cells(publishes: Iterable[Any]) -> list[Cell]:
+    made = {code: Cell(code, label) for code, label in ENVIRONMENTS}
+    for publish in publishes:
+        made[publish.environment].publishes.append(publish)
+    return list(made.values())
+
+
+def publishes(model: Any, **which: Any) -> QuerySet:
+    """Those of products or gateways, the live ones first, with how the last deployment of each went."""
+    rows = model.publishes.rel.related_model.objects.filter(**which)
+    deployments = rows.model.deployments.rel.related_model.objects.filter(publish=OuterRef("pk"))
+    last = deployments.order_by("-number")
+    return (
+        rows.select_related("cluster", "gateway", "product", "live_revision")
+        .annotate(
+            since=Case(
+                When(status="PUBLISHED", then=F("published_at")),
+                When(status="WITHDRAWN", then=F("withdrawn_at")),
+                default=F("created_at"),
+            ),
+            rank=Case(When(status="PUBLISHED", then=0), When(status="DRAFT", then=1), default=2),
+            last_status=Subquery(last.values("status")[:1]),
+            last_revision=Subquery(last.values("revision__number")[:1]),
+            last_at=Subquery(last.values(at=Coalesce("finished_at", "created_at"))[:1]),
+            subscribers=Count("subscriptions", filter=SUBSCRIBED),
+        )
+        .order_by("rank", "cluster__name", "pk")
+    )
+
+
+def requests(product: Any) -> QuerySet:
+    """Subscriptions that wait for somebody's word, the oldest first."""
+    publish = Product.publishes.rel.related_model
+    waiting = publish.subscriptions.rel.related_model.objects.filter(
+        publish__product=product, status="pending"
+    )
+    return waiting.select_related("application__organization", "plan", "publish__cluster").order_by(
+        "created_at", "pk"
+    )
+
+
+def gateway_rows(rows: QuerySet[Gateway]) -> QuerySet[Gateway]:
+    uses = Gateway.objects.filter(pk=OuterRef("pk")).annotate(
+        total=Count("publishes"),
+        live=Count("publishes", filter=Q(publishes__status="PUBLISHED")),
+    )
+    return rows.prefetch_related("listeners").annotate(
+        publish_count=Subquery(uses.values("total")), live_count=Subquery(uses.values("live"))
+    )

@@ -1,0 +1,80 @@
+"""The list of products and the page of one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from catalog import stories
+from catalog.filters import ProductFilter
+from catalog.models import Product
+from catalog.views.shared import PAGE_SIZE, may_create, mine, query_for_pages, rights
+from core.filters import refused
+from core.htmx import page
+
+ORDERS = {
+    "name": (_("By name"), ["name", "version", "pk"]),
+    "changed": (_("Changed last first"), ["-updated_at", "pk"]),
+    "newest": (_("Newest first"), ["-created_at", "pk"]),
+    "subscribed": (_("Most subscribed first"), ["-subscription_count", "name", "pk"]),
+}
+
+
+@login_required
+@require_safe
+def products(request: HttpRequest) -> HttpResponse:
+    rows = mine(request, Product)
+    chosen = ProductFilter(request.GET, stories.product_rows(rows), request=request)
+    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
+    found = Paginator(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
+    shown = found.get_page(request.GET.get("page"))
+    asked = chosen.form.cleaned_data
+    context = {
+        "page": shown,
+        "products": stories.with_cells(shown),
+        "categories": sorted({word for words in _categories(rows) for word in words}),
+        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
+        "order": order,
+        "asked": asked,
+        "narrowed": any(asked.values()),
+        "refused": refused(chosen, ORDERS),
+        "query": query_for_pages(request),
+        "may_create": may_create(request),
+    }
+    return page(request, "catalog/products/list.html", "product-rows", context)
+
+
+@login_required
+@require_safe
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    rows = Product.objects.visible_to(request.user).select_related("organization")
+    product = get_object_or_404(rows, pk=pk)
+    return page(request, "catalog/products/detail.html", "product-live", story(request, product))
+
+
+def story(request: HttpRequest, product: Any) -> dict[str, Any]:
+    """Everything the page of one product tells."""
+    publishes = list(stories.publishes(Product, product=product))
+    requests = list(stories.requests(product)[: stories.REQUESTS + 1])
+    return {
+        "product": product,
+        "services": list(product.services.prefetch_related("routes", "backends")),
+        "cells": stories.cells(publishes),
+        "clusters": len({row.cluster_id for row in publishes if row.status == "PUBLISHED"}),
+        "environments": len({row.environment for row in publishes if row.status == "PUBLISHED"}),
+        "trouble": sum(row.last_status == "FAILED" for row in publishes),
+        "subscriptions": sum(row.subscribers for row in publishes),
+        "requests": requests[: stories.REQUESTS],
+        "more_requests": len(requests) > stories.REQUESTS,
+    } | rights(request, product)
+
+
+def _categories(rows: Any) -> list[list[str]]:
+    return rows.exclude(categories=[]).order_by().values_list("categories", flat=True)

@@ -1,0 +1,61 @@
+"""What the views of this context have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from accounts import access
+from accounts.models import Kind, Organization, Role
+
+PAGE_SIZE = 25
+
+
+def mine(request: HttpRequest, model: Any) -> QuerySet:
+    """Of the organization that the request works in."""
+    organization = request.organization
+    rows = model.objects.visible_to(request.user)
+    return rows.filter(organization=organization) if organization else rows.none()
+
+
+def visible(request: HttpRequest, model: Any, pk: UUID) -> Any:
+    rows = model.objects.visible_to(request.user).select_related("organization")
+    return get_object_or_404(rows, pk=pk)
+
+
+def may_create(request: HttpRequest) -> bool:
+    organization = request.organization
+    return bool(
+        organization
+        and organization.kind == Kind.PROVIDER
+        and access.can(request.user, organization.pk)
+    )
+
+
+def creating_in(request: HttpRequest) -> Organization:
+    """The provider that a new object will belong to."""
+    organization = request.organization
+    if organization is None or organization.kind != Kind.PROVIDER:
+        raise PermissionDenied(
+            _("This belongs to provider organizations. Switch to one to define it.")
+        )
+    access.require(request.user, organization.pk)
+    return organization
+
+
+def rights(request: HttpRequest, row: Any) -> dict[str, bool]:
+    held = access.role_in(request.user, row.organization_id)
+    return {"may_work": held in {Role.MEMBER, Role.ADMIN}, "may_admin": held == Role.ADMIN}
+
+
+def query_for_pages(request: HttpRequest) -> str:
+    """The list's other terms, in front of the page's number."""
+    query = request.GET.copy()
+    query.pop("page", None)
+    return f"{query.urlencode()}&" if query else ""
