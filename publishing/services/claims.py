@@ -47,7 +47,7 @@ def check(publish: ProductPublish, bundle: dict[str, Any], *, actor: Any) -> Non
 
 def sync(publish: ProductPublish) -> None:
     """Make the rows match what is wanted and what is live."""
-    needed = _of_revision(publish.wanted_revision) | _of_revision(publish.live_revision)
+    needed = _needed(publish)
     held = {_of_row(row): row.pk for row in publish.route_claims.all()}
     hosts = {claim.host for claim in [*needed, *held]}
     if dropped := [pk for claim, pk in held.items() if claim not in needed]:
@@ -83,6 +83,13 @@ def claims_of(bundle: dict[str, Any]) -> list[Claim]:
         for route in bundle.get("routes", [])
         for method in route["methods"]
     ]
+
+
+def _needed(publish: ProductPublish) -> set[Claim]:
+    """A place is claimed once: while a port changes its protocol, by what is wanted."""
+    live = {claim.place: claim for claim in _of_revision(publish.live_revision)}
+    wanted = {claim.place: claim for claim in _of_revision(publish.wanted_revision)}
+    return set((live | wanted).values())
 
 
 def _of_revision(revision: PublishRevision | None) -> set[Claim]:

@@ -19,5 +19,6 @@ app_name = "agents_api"
 urlpatterns = [
     path("agent/manifest", views.Manifest.as_view(), name="manifest"),
     path("agent/bundles/<sha256:digest>", views.Bundle.as_view(), name="bundle"),
+    path("agent/secrets/<uuid:pk>", views.Secret.as_view(), name="secret"),
     path("agent/access", views.Access.as_view(), name="access"),
 ]

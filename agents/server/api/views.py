@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from typing import Any, cast
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
@@ -54,6 +55,16 @@ class Bundle(AgentView):
     def get(self, request: Request, digest: str) -> HttpResponse:
         document = publishing.bundle(agent=self.agent, digest=digest)
         return HttpResponse(document, content_type="application/json")
+
+
+class Secret(AgentView):
+    """What a wanted or live bundle of the agent's cluster refers to. Nobody between keeps it."""
+
+    def get(self, request: Request, pk: UUID) -> HttpResponse:
+        document = publishing.secret(agent=self.agent, secret_id=pk)
+        answer = HttpResponse(_json(document), content_type="application/json")
+        answer["Cache-Control"] = "no-store"
+        return answer
 
 
 class Access(AgentView):
