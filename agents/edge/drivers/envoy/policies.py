@@ -82,6 +82,8 @@ def _cors(cors: bundle_pb2.Cors, methods: Collection[str]) -> any_pb2.Any:
             expose_headers=", ".join(sorted(cors.expose_headers)),
             max_age=str(cors.max_age),
             allow_credentials=BoolValue(value=cors.allow_credentials),
+            # A preflight of another origin is answered, too: without a word of consent.
+            forward_not_matching_preflights=BoolValue(value=False),
         )
     )
 
@@ -97,31 +99,32 @@ def _origin(origin: str) -> string_pb2.StringMatcher:
 
 
 def preflight(match: rc.RouteMatch, methods: Collection[str]) -> rc.Route:
-    """A browser asking whether it may use one of `methods`. The CORS filter says yes; else it is a no."""
+    """A browser asking whether it may use one of `methods`: the CORS filter answers, whoever asks.
+
+    It does so on routes to a cluster only. This one leads to none, should a call ever get past the filter.
+    """
     route = rc.Route(match=match)
-    for name, regex in ((":method", "OPTIONS"), (_REQUESTED, "|".join(sorted(methods)))):
+    route.route.cluster_header = "x-imp-nowhere"  # stripped from every call
+    asked = ((":method", "OPTIONS"), (_REQUESTED, "|".join(sorted(methods))), ("origin", ".+"))
+    for name, regex in asked:
         string = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=regex))
         route.match.headers.append(rc.HeaderMatcher(name=name, string_match=string))
-    route.match.headers.append(rc.HeaderMatcher(name="origin", present_match=True))
     return route
 
 
-def by_size(route: rc.Route, limit: int) -> Iterator[tuple[rc.Route, bool]]:
-    """The route for bodies of up to `limit` bytes, and whether it is the one for those that are longer.
+def by_size(route: rc.Route, limit: int) -> Iterator[rc.Route]:
+    """The route for bodies of up to `limit` bytes.
 
-    A declared length decides at once. Without one (or with one that makes no sense) the body is counted
-    while it is held back, which is what the filter can do.
+    A body that declares its length, and a fitting one, passes as it comes. Any other is counted while it is
+    held back, which is what the filter can do.
     """
-    if not limit:
-        yield route, False
-        return
-    for first, end, too_long in ((0, limit + 1, False), (limit + 1, 2**63 - 1, True)):
-        made = rc.Route()
-        made.CopyFrom(route)
-        length = made.match.headers.add(name="content-length")
-        length.range_match.start, length.range_match.end = first, end
-        yield made, too_long
-    held = UInt32Value(value=min(limit, MAX_HELD_BYTES))
-    counted = buffer_pb2.BufferPerRoute(buffer=buffer_pb2.Buffer(max_request_bytes=held))
-    route.typed_per_filter_config[SIZE].CopyFrom(pack(counted))
-    yield route, False
+    if limit:
+        fitting = rc.Route()
+        fitting.CopyFrom(route)
+        length = fitting.match.headers.add(name="content-length")
+        length.range_match.start, length.range_match.end = 0, limit + 1
+        yield fitting
+        held = UInt32Value(value=min(limit, MAX_HELD_BYTES))
+        counted = buffer_pb2.BufferPerRoute(buffer=buffer_pb2.Buffer(max_request_bytes=held))
+        route.typed_per_filter_config[SIZE].CopyFrom(pack(counted))
+    yield route

@@ -59,25 +59,16 @@ def _at_path(publish: Publish, where: Where, routes: list[bundle_pb2.Route]) -> 
     made: list[rc.Route] = []
     for upstream_id, rule in rules.items():
         mine = [route for route in routes if route.upstream_id == upstream_id]
-        made.extend(_preflights(where, mine, rule, upstreams[upstream_id]))
         rule.MergeFrom(who)
+        if upstreams[upstream_id].HasField("cors"):
+            theirs = {method for route in mine for method in route.methods}
+            made.append(preflight(path_match(where), theirs))
+            made[-1].MergeFrom(rule)
         for route in mine:
             made.extend(_routes(publish, route, where, rule, upstreams[upstream_id]))
     shared, *others = rules.values()
     same = all(each == shared for each in others)
     return PathRoutes(where, methods, tuple(made), guard=who, rule=shared if same else who)
-
-
-def _preflights(
-    where: Where, routes: list[bundle_pb2.Route], rule: rc.Route, upstream: bundle_pb2.Upstream
-) -> Iterator[rc.Route]:
-    """Answered without a credential: browsers send none along. No call ever gets further by it."""
-    if upstream.HasField("cors"):
-        methods = {method for route in routes for method in route.methods}
-        route = answer(403, "origin_not_allowed", preflight(path_match(where), methods))
-        route.MergeFrom(rule)
-        route.metadata.CopyFrom(lua_metadata(auth="none"))
-        yield route
 
 
 def first_path(publish: Publish) -> str:
@@ -102,10 +93,7 @@ def _routes(
         made = rc.Route(name=f"{publish.id}/{route.id}", match=path_match(where))
         made.MergeFrom(rule)
         made.match.headers.append(_method_is(group))
-        for each, too_long in by_size(made, upstream.max_request_bytes):
-            if too_long:
-                yield answer(413, "request_too_large", each)
-                continue
+        for each in by_size(made, upstream.max_request_bytes):
             each.route.CopyFrom(_action(publish, route))
             if route.retries:
                 each.route.retry_policy.retry_on = retry_on
