@@ -76,6 +76,19 @@ class WithdrawReason(serializers.Serializer):
     reason = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
+class RollBack(PublishNote):
+    revision = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, help_text="Number of an earlier revision."
+    )
+
+
+class Waiver(serializers.Serializer):
+    agent_id = Id()
+    name = Text(
+        max_length=253, trim_whitespace=False, help_text="The agent's name, typed to confirm."
+    )
+
+
 # --- Deployments -----------------------------------------------------------------------------------
 
 

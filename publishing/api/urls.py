@@ -23,6 +23,8 @@ urlpatterns = [
         for action, method in {
             "publish": "post",
             "withdraw": "post",
+            "rollback": "post",
+            "restore": "post",
             "deployments": "get",
             "revisions": "get",
             "events": "get",
@@ -43,5 +45,10 @@ urlpatterns = [
         "provider/deployments/<uuid:pk>/cancel",
         deployments.as_view({"post": "cancel"}),
         name="api-deployment-cancel",
+    ),
+    path(
+        "provider/deployments/<uuid:pk>/waivers",
+        deployments.as_view({"post": "waivers"}),
+        name="api-deployment-waivers",
     ),
 ]

@@ -28,7 +28,7 @@ from publishing.api import serializers as shapes
 from publishing.filters import ProductPublishFilter
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import publishes as service
-from publishing.services import revisions
+from publishing.services import recovery, revisions
 from publishing.states import OPEN, Progress
 
 TAGS = ["Publishes"]
@@ -177,6 +177,34 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         body = validated(shapes.WithdrawReason, request)
         deployment = service.withdraw(actor=request.user, publish_id=pk, **body)
         return started(request.user, deployment, _("The cluster's agents are told to drop it."))
+
+    @extend_schema(
+        summary="Roll back",
+        description="Sends an earlier revision as a publish: the same checks, verdicts and proof. "
+        "Its routes come back; plans, subscriptions and keys stay as they are.",
+        request=shapes.RollBack,
+        responses={202: shapes.StartedSerializer, 409: CONFLICT},
+    )
+    def rollback(self, request: Request, pk: UUID) -> Response:
+        self._writable(pk)
+        body = validated(shapes.RollBack, request)
+        deployment = recovery.roll_back(actor=request.user, publish_id=pk, **body)
+        return started(request.user, deployment, _("The cluster's agents are told to go back."))
+
+    @extend_schema(
+        summary="Restore",
+        description="Has the agents compare their gateways with what is live, and repair what "
+        "differs, now rather than within a minute.",
+        request=None,
+        responses={202: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
+    )
+    def restore(self, request: Request, pk: UUID) -> Response:
+        recovery.restore(actor=request.user, publish_id=pk)
+        return ok(
+            shown(request.user, pk),
+            status=202,
+            message=_("The cluster's agents are told to repair what differs."),
+        )
 
     @extend_schema(
         summary="List a publish's deployments",
@@ -333,4 +361,18 @@ class DeploymentViewSet(VisibleMixin, mixins.RetrieveModelMixin, viewsets.Generi
     )
     def cancel(self, request: Request, pk: UUID) -> Response:
         service.cancel(actor=request.user, deployment_id=pk)
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(
+        summary="Waive an agent",
+        description="A withdrawal goes on without an agent that is away and may still serve the "
+        "publish. Admins only. The agent drops the publish when it comes back.",
+        request=shapes.Waiver,
+        responses={200: shapes.DeploymentSerializer, 409: CONFLICT},
+    )
+    def waivers(self, request: Request, pk: UUID) -> Response:
+        row = self.get_object()
+        access.require(request.user, row.publish.organization_id, Role.ADMIN)
+        body = validated(shapes.Waiver, request)
+        recovery.waive(actor=request.user, deployment_id=pk, **body)
         return Response(self.get_serializer(self.get_object()).data)

@@ -38,6 +38,10 @@ def same(**values: Any) -> Body:
     return lambda world: values
 
 
+def subscriptions(**more: Any) -> Body:
+    return lambda world: {"ids": [str(world.subscription.pk)]} | more
+
+
 SERVICE = same(name="New", version="1", base_path="/new")
 ROUTE = same(path="/new", methods=["GET"])
 BACKEND = same(host="backend.example.com", port=8443)
@@ -58,6 +62,10 @@ def publish(world: World) -> Mapping[str, Any]:
         "hostname_base": "new.example.com",
         "auth_mode": "api-key",
     }
+
+
+def waiver(world: World) -> Mapping[str, Any]:
+    return {"agent_id": str(world.agent.pk), "name": world.agent.name}
 
 
 API = {
@@ -114,10 +122,13 @@ API = {
     "provider/product-publishes/<uuid:pk>/revisions": provider(pk="publish"),
     "provider/product-publishes/<uuid:pk>/events": provider(pk="publish"),
     "provider/product-publishes/<uuid:pk>/changes": provider(pk="publish"),
+    "provider/product-publishes/<uuid:pk>/rollback": provider(same(revision=1), pk="publish"),
+    "provider/product-publishes/<uuid:pk>/restore": provider(pk="publish"),
     "provider/product-publishes/<uuid:pk>/revisions/<int:number>/compare": provider(
         pk="publish", number="revision_number"
     ),
     "provider/deployments/<uuid:pk>": provider(pk="deployment"),
+    "provider/deployments/<uuid:pk>/waivers": provider(waiver, pk="deployment"),
     "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
     # subscriptions
     "customer/applications": consumer(same(name="New")),
@@ -139,6 +150,10 @@ API = {
     "provider/product-publishes/<uuid:publish_id>/plans": provider(PLAN, publish_id="publish"),
     "provider/plans/<uuid:pk>": provider(PLAN, pk="plan"),
     "provider/subscriptions": provider(),
+    "provider/subscriptions/approve": provider(subscriptions()),
+    "provider/subscriptions/reject": provider(subscriptions(reason="x")),
+    "provider/subscriptions/suspend": provider(subscriptions(reason="x")),
+    "provider/subscriptions/resume": provider(subscriptions()),
     "provider/subscriptions/<uuid:pk>": provider(pk="subscription"),
     "provider/subscriptions/<uuid:pk>/approve": provider(pk="subscription"),
     "provider/subscriptions/<uuid:pk>/reject": provider(same(reason="x"), pk="subscription"),
