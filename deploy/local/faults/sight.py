@@ -61,7 +61,7 @@ def _routes(port: int, host: dict[str, Any]) -> Iterator[tuple[Route, str]]:
 def _path(match: dict[str, Any]) -> tuple[str, str]:
     if "path" in match:
         return "exact", match["path"]
-    return "prefix", match.get("path_separated_prefix") or match["prefix"]
+    return "prefix", match.get("path_separated_prefix") or match.get("prefix", "?")
 
 
 def _methods(match: dict[str, Any]) -> list[str]:
