@@ -21,6 +21,16 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSecret:
+    """A certificate with its key. The key is in no words about it."""
+
+    id: str
+    version: str  # opaque: another one is another content
+    chain: str = field(repr=False)  # PEM, the server's own first
+    key: str = field(repr=False)  # PEM
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything one gateway should serve, but for keys and plans."""
 
@@ -29,6 +39,8 @@ class Snapshot:
     agent_count: int = 1
     denied_networks: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
+    secrets: Mapping[str, TlsSecret] = field(default_factory=dict)  # by id: what publishes refer to
+    trusted_hops: int = 0  # proxies before the gateway whose x-forwarded-for is believed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from agents.edge.gateway import Gateway, GatewayDown
 from agents.edge.model import Live, Outcome, Publish, Snapshot, Verdict
 from agents.edge.outbox import Outbox
 from agents.edge.results import applying, final
+from agents.edge.secrets import Secrets
 from agents.edge.store import Refusal, Saved, Store, Turn, parse_bundle
 from agents.wire import agent_pb2, bundle_pb2
 
@@ -62,6 +63,7 @@ class Reconciler:
         self._bundles: dict[str, bundle_pb2.Bundle | None] = {
             publish.revision: publish.bundle for publish in saved.snapshot.publishes.values()
         }
+        self._secrets = Secrets(store, on_disk, saved.snapshot.secrets)
         self._again = False  # apply although nothing changed: the gateway lost something
         self._gateway_failures = 0
         self._tell()
@@ -79,6 +81,7 @@ class Reconciler:
         began = time.perf_counter()
         manifest = await self._read(control)
         work = await self._fetch(control, self._work(manifest))
+        work = await self._fetch_secrets(control, work, manifest)
         fetch_ms = (time.perf_counter() - began) * 1000
         if self._must_apply(work, manifest):
             await self._apply(work, manifest, fetch_ms)
@@ -154,7 +157,19 @@ class Reconciler:
             await self._on_disk(self._store.keep_bundles, fetched)
             faultpoint.reach("agent.fetched")
             self._bundles |= {d: parse_bundle(d, body) for d, body in (bodies | fetched).items()}
-        attempts = {p: each for p, each in work.attempts.items() if each.revision in self._bundles}
+        return self._only(work, lambda revision: revision in self._bundles)
+
+    async def _fetch_secrets(
+        self, control: Control, work: Work, manifest: bundle_pb2.Manifest
+    ) -> Work:
+        tried = [self._bundles[each.revision] for each in work.attempts.values()]
+        served = [each.bundle for each in work.kept.values()]
+        await self._secrets.bring(control, manifest.secrets, [*tried, *served])
+        return self._only(work, lambda rev: self._secrets.complete(self._bundles[rev]))
+
+    def _only(self, work: Work, is_ready: Callable[[str], bool]) -> Work:
+        """What is not ready is not attempted: it stays as it is served now."""
+        attempts = {p: each for p, each in work.attempts.items() if is_ready(each.revision)}
         absent = work.attempts.keys() - attempts.keys()
         now = self._served.publishes
         return replace(
@@ -250,10 +265,12 @@ class Reconciler:
                 served[publish_id] = replace(snapshot.publishes[publish_id], deployment="")
             if deployment:
                 answers.append(result)
-        self._served = replace(snapshot, publishes=served)
+        needed = self._secrets.of(each.bundle for each in served.values())
+        self._served = replace(snapshot, publishes=served, secrets=needed)
         self._forget_unwanted()
         turn = Turn(self._served, self._proofs, self._refusals, tuple(answers))
         await self._on_disk(self._store.record, turn)
+        self._secrets.keep_only(needed)
         faultpoint.reach("agent.recorded")
         for result in answers:
             self._answers[result.deployment_id] = result
@@ -322,14 +339,16 @@ class Reconciler:
             for publish_id, revision in wanted.items()
             if served.get(publish_id) != revision and publish_id not in self._refusals
         }
-        if not open_ones:
+        behind = self._secrets.behind
+        if not open_ones and not behind:
             self._condition.settled_generation = manifest.generation
-        if served == wanted and not self._again:
+        if served == wanted and not self._again and not behind:
             self._condition.applied_generation = manifest.generation
         self._tell()
-        if open_ones:
+        if open_ones or behind:
             self._etag = ""
-            raise Unavailable(f"{len(open_ones)} bundles of the manifest could not be had.")
+            lacking = f"{len(open_ones)} bundles and {len(behind)} secrets"
+            raise Unavailable(f"{lacking} of the manifest could not be had.")
 
     def _tell(self) -> None:
         served = self._served.publishes
@@ -351,6 +370,8 @@ class Reconciler:
             agent_count=max(1, manifest.agent_count),
             denied_networks=tuple(manifest.denied_networks),
             allowed_networks=tuple(manifest.allowed_networks),
+            secrets=self._secrets.of(each.bundle for each in publishes.values()),
+            trusted_hops=manifest.trusted_hops,
         )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from agents.edge import faultpoint
-from agents.edge.model import Publish, Snapshot
+from agents.edge.model import Publish, Snapshot, TlsSecret
 from agents.wire import agent_pb2, bundle_pb2
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS refusals (
   at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
   deployment_id TEXT PRIMARY KEY, result BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS secrets (
+  id TEXT PRIMARY KEY, version TEXT NOT NULL, chain TEXT NOT NULL, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS access (id TEXT PRIMARY KEY, entry BLOB NOT NULL) WITHOUT ROWID;
 """
 ANSWERS_KEPT_SECONDS = 30 * 24 * 3600
@@ -128,6 +130,13 @@ class Store:
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO bundles VALUES (?, ?)", bodies.items())
 
+    def keep_secrets(self, secrets: Iterable[TlsSecret]) -> None:
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO secrets VALUES (?, ?, ?, ?)",
+                [astuple(secret) for secret in secrets],
+            )
+
     def forget(self, publish_ids: Iterable[str]) -> None:
         """Before the gateway lets go of them: a crash in between must not bring a withdrawn publish back."""
         with self._db:
@@ -154,6 +163,9 @@ class Store:
                 "DELETE FROM bundles WHERE digest NOT IN (SELECT revision FROM served)"
                 " AND digest NOT IN (SELECT revision FROM refusals)"
             )
+            named = turn.snapshot.secrets
+            kept = ",".join("?" * len(named))
+            self._db.execute(f"DELETE FROM secrets WHERE id NOT IN ({kept})", list(named))  # noqa: S608
 
     def answer(self, results: Iterable[agent_pb2.DeployResult]) -> None:
         with self._db:
@@ -196,6 +208,8 @@ class Store:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            # A private key that is not needed any more leaves the file, not only the table.
+            db.execute("PRAGMA secure_delete = ON")
             db.executescript(SCHEMA)
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check found damage")
@@ -234,6 +248,8 @@ class Store:
             agent_count=settings.get("agent_count", 1),
             denied_networks=tuple(settings.get("denied_networks", ())),
             allowed_networks=tuple(settings.get("allowed_networks", ())),
+            secrets={row[0]: TlsSecret(*row) for row in self._db.execute("SELECT * FROM secrets")},
+            trusted_hops=settings.get("trusted_hops", 0),
         )
 
 
@@ -274,6 +290,7 @@ def _settings(snapshot: Snapshot) -> dict[str, Any]:
         "agent_count": snapshot.agent_count,
         "denied_networks": snapshot.denied_networks,
         "allowed_networks": snapshot.allowed_networks,
+        "trusted_hops": snapshot.trusted_hops,
     }
 
 

@@ -38,6 +38,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.agent_count = 1
         self.denied_networks: list[str] = []
         self.allowed_networks: list[str] = []
+        self.trusted_hops = 0
         self.wanted: dict[str, dict[str, str]] = {}
         self.withdrawals: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
@@ -257,6 +258,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
             "agent_count": self.agent_count,
             "denied_networks": self.denied_networks,
             "allowed_networks": self.allowed_networks,
+            "trusted_hops": self.trusted_hops,
             "publishes": list(self.wanted.values()),
             "withdrawals": [
                 {"publish_id": name, "deployment_id": pk} for name, pk in self.withdrawals.items()

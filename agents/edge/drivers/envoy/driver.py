@@ -77,7 +77,7 @@ class EnvoyDriver:
     async def start(self, snapshot: Snapshot, access: Access) -> None:
         """Start or adopt Envoy and serve what is in the state directory.
 
-        Of `snapshot` only agent_count is used: what was good last, the driver knows best itself.
+        Of `snapshot` only the cluster's settings are used: what was good last, the driver knows itself.
         """
         try:
             await self._start(snapshot, access)
@@ -87,6 +87,7 @@ class EnvoyDriver:
 
     async def _start(self, snapshot: Snapshot, access: Access) -> None:
         self._access, self._agent_count = access, max(snapshot.agent_count, 1)
+        await self._rollout.trust(snapshot.trusted_hops)
         # On offer before anybody asks: Envoy must never be told of an empty state.
         await self._access_feed.offer(self._key_table() | self._limits())
         await self._ads.start()
@@ -122,6 +123,7 @@ class EnvoyDriver:
         async with self._applying:
             if snapshot.agent_count != self._agent_count:
                 await self._share_limits(max(snapshot.agent_count, 1))
+            await self._rollout.trust(snapshot.trusted_hops)
             verdicts = await self._changes.withdraw(snapshot)
             return verdicts | await self._changes.publish(snapshot)
 

@@ -1,4 +1,4 @@
-"""One listener per port. It depends on nothing but the port, so publishing never drains it."""
+"""One listener per port. It depends on nothing that is published, so publishing never drains it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HCM = hcm_pb2.HttpConnectionManager
 _HTTP = protocol_pb2.HttpProtocolOptions
 
 
-def listener(port: int, address: str) -> listener_pb2.Listener:
+def listener(port: int, address: str, trusted_hops: int = 0) -> listener_pb2.Listener:
     made = listener_pb2.Listener(
         name=f"listener/{port}",
         address=address_pb2.Address(
@@ -32,12 +32,14 @@ def listener(port: int, address: str) -> listener_pb2.Listener:
     )
     # Without SO_REUSEPORT the kernel gives one worker most connections.
     made.connection_balance_config.exact_balance.SetInParent()
-    http = listener_components_pb2.Filter(name="http", typed_config=pack(_manager(port)))
+    http = listener_components_pb2.Filter(
+        name="http", typed_config=pack(_manager(port, trusted_hops))
+    )
     made.filter_chains.add().filters.append(http)
     return made
 
 
-def _manager(port: int) -> hcm_pb2.HttpConnectionManager:
+def _manager(port: int, trusted_hops: int) -> hcm_pb2.HttpConnectionManager:
     """HTTP with every normalisation on: Envoy's defaults let a path reach a route by another name.
 
     The usage access log goes into `access_log`, as a file: it needs nobody running.
@@ -51,7 +53,9 @@ def _manager(port: int) -> hcm_pb2.HttpConnectionManager:
         path_with_escaped_slashes_action=_HCM.REJECT_REQUEST,
         strip_any_host_port=True,
         strip_trailing_host_dot=True,
+        # Who calls is who connected, or whom the operator's own proxies before us saw connect.
         use_remote_address=BoolValue(value=True),
+        xff_num_trusted_hops=trusted_hops,
         server_name="imp-gateway",
         request_headers_timeout=Duration(seconds=15),
         stream_idle_timeout=Duration(seconds=300),

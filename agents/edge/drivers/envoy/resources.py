@@ -73,6 +73,7 @@ class _Translated:
 
 class Translator:
     def __init__(self, settings: Settings) -> None:
+        self.trusted_hops = 0  # the operator's, of the cluster
         self._settings = settings
         self._known: dict[_Key, _Translated] = {}
         self._hosts: dict[tuple[str, tuple[_Key, ...]], bytes] = {}  # by host and what it serves
@@ -102,7 +103,9 @@ class Translator:
         return Resources(
             clusters={name: packed for part in parts for name, packed in part.clusters.items()},
             listeners={
-                f"listener/{port}": pack(listener(port, self._settings.bind_address))
+                f"listener/{port}": pack(
+                    listener(port, self._settings.bind_address, self.trusted_hops)
+                )
                 for port in ports
             },
             routes={routes_name(port): self._route_configuration(port, parts) for port in ports},

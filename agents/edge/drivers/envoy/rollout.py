@@ -76,6 +76,19 @@ class Rollout:
         await self._offer(Kind.LISTENER, resources, deadline, again=True)
         await self._offer(Kind.CLUSTER, resources, deadline, again=True)
 
+    async def trust(self, hops: int) -> None:
+        """Believe so many proxies before the gateway about who calls."""
+        if hops == self._translator.trusted_hops:
+            return
+        self._translator.trusted_hops = hops
+        if not self._ads.offered(Kind.LISTENER):
+            return
+        try:
+            await self._serve(self.good)
+        except (Refused, NoVerdict) as error:
+            # Still on offer; no reason to refuse publishes.
+            logger.warning("%d trusted proxies are not confirmed: %s", hops, error)
+
     async def drop(self, publish_ids: Collection[str]) -> None:
         """Stop serving. It stays dropped even if Envoy gives no verdict: it will start without."""
         for publish_id in publish_ids:

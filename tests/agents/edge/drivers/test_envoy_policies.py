@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from agents.edge.drivers.envoy import EnvoyDriver
-from agents.edge.model import Outcome, Publish
+from agents.edge.model import Access, Outcome, Publish
 from tests.agents.edge.drivers.rig import (
     Answer,
     Echo,
@@ -288,6 +290,21 @@ async def test_trusted_proxies_say_who_calls(driver: EnvoyDriver, echo: Echo, po
     assert await through(f"{good}, {evil}") == 200
     await driver.apply(snapshot(inner))
     assert await through(good) == 403
+
+
+async def test_a_new_agent_trusts_the_same_proxies(
+    drivers: Callable[..., EnvoyDriver], echo: Echo, port: int
+) -> None:
+    callers = {"allow": ["203.0.113.0/24"]}
+    inner = publish(port, backends=[backend(echo.port)], mode="none", callers=callers)
+    first, said = drivers(), snapshot(inner, trusted_hops=1)
+    await first.start(snapshot(), Access(version=0))
+    await first.apply(said)
+    await first.detach()
+
+    await drivers().start(said, Access(version=0))
+
+    assert await status(port, "/billing", headers=[("x-forwarded-for", "203.0.113.9")]) == 200
 
 
 # --- Sizes -----------------------------------------------------------------------------------------
