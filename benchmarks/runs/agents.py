@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from benchmarks import bulk, footprint
 from benchmarks.figures import Result
 from benchmarks.fleets import Fleets, reached
 from benchmarks.place import BenchStack, has_processes, started
+from deploy.local import paths
 from deploy.local.stack import wait_for
 
 CLUSTERS = 10
@@ -88,6 +91,31 @@ def _case(
         _kill(result, stack, fleets, case)
     if case.churn[0]:
         _churn(result, stack, case, file)
+    _bare(result, stack, case, file)
+
+
+def _bare(result: Result, stack: BenchStack, case: Case, file: Path) -> None:
+    """The same agents against a server that only lets them in."""
+    stack.child("agentd").stop()
+    pair = [str(stack.home / "agentd.pem"), str(stack.home / "agentd.key")]
+    port = str(stack.ports.agentd)
+    command = [sys.executable, "-m", "benchmarks.fleet.bare", port, *pair]
+    servers = [subprocess.Popen(command, cwd=paths.ROOT) for _ in range(case.processes)]
+    try:
+        time.sleep(4)  # their own start is over
+        with Fleets(file, f"127.0.0.1:{port}", ca=stack.ca) as fleets:
+            fleets.collect()
+            began = time.monotonic()
+            fleets.ask("connect")
+            fleets.wait_up(case.agents, 120)
+            took = reached(fleets.collect().moves, 0, round(case.agents * ALL), began)
+        result.add(
+            f"{case.name}: {ALL:.0%} connected to a server that does nothing else", took, "s"
+        )
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
 
 
 def _connect(result: Result, fleets: Fleets, case: Case) -> None:

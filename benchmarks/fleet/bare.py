@@ -1,0 +1,48 @@
+"""A gRPC server that lets every agent in and does nothing else: what the machine and gRPC alone cost.
+
+`python -m benchmarks.fleet.bare PORT CERTIFICATE KEY`, as often as there are processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from agents.server.options import CHANNEL_OPTIONS
+from agents.wire import agent_pb2 as pb
+
+
+async def connect(_requests: Any, context: Any) -> None:
+    await context.send_initial_metadata(
+        (("imp-nonce", "n" * 43), ("imp-time", str(int(time.time()))))
+    )
+    if await context.read() is grpc.aio.EOF:
+        return
+    welcome = pb.ConnectResponse(
+        rest_token="t" * 43, rest_url="http://portal", heartbeat_interval_s=30
+    )
+    await context.write(pb.ServerMessage(session_epoch=1, connect_response=welcome))
+    while await context.read() is not grpc.aio.EOF:
+        pass
+
+
+async def serve(port: int, certificate: Path, key: Path) -> None:
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    handler = grpc.stream_stream_rpc_method_handler(
+        connect, response_serializer=pb.ServerMessage.SerializeToString
+    )
+    service = grpc.method_handlers_generic_handler("agent.v1.AgentService", {"Connect": handler})
+    server.add_generic_rpc_handlers((service,))
+    pair = (key.read_bytes(), certificate.read_bytes())
+    server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
