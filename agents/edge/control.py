@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from google.protobuf import json_format
@@ -93,6 +93,14 @@ class Control:
             )
             return None
         return body
+
+    async def secret(self, secret_id: str) -> bundle_pb2.Secret | None:
+        """None for one that nothing of this cluster refers to any more."""
+        async with self._slots:
+            answer = await self._get(f"secrets/{quote(secret_id, safe='')}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return _parsed(_good(answer), bundle_pb2.Secret())
 
     async def access(self, cursor: Cursor) -> bundle_pb2.AccessPage:
         params: dict[str, Any] = {}
