@@ -70,6 +70,7 @@ class ClusterAdminForm(forms.ModelForm):
             "labels",
             "allowed_ports",
             "allowed_networks",
+            "trusted_hops",
             "open_to_all",
             "open_to",
         ]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Kind, Organization
 from clusters import rules
-from clusters.models import Cluster
+from clusters.models import MAX_HOPS, Cluster
 from clusters.services.tokens import DEFAULT_TTL
 
 INPUT = {"autocomplete": "off"}
@@ -145,6 +145,19 @@ class ClusterForm(forms.Form):
         widget=forms.TextInput(attrs=EXACT),
     )
 
+    trusted_hops = forms.IntegerField(
+        label=_("Proxies before the gateways"),
+        required=False,
+        min_value=0,
+        max_value=MAX_HOPS,
+        initial=0,
+        widget=forms.NumberInput(attrs=INPUT),
+        help_text=_(
+            "How many load balancers or proxies pass calls on to the gateways. IP rules then go by the "
+            "address that those saw. With 0, callers connect to the gateways themselves."
+        ),
+    )
+
     @classmethod
     def of(cls, cluster: Cluster) -> ClusterForm:
         return cls(
@@ -158,6 +171,7 @@ class ClusterForm(forms.Form):
                 "open_to": list(cluster.open_to.values_list("pk", flat=True)),
                 "allowed_ports": rules.port_ranges(cluster.allowed_ports),
                 "allowed_networks": cluster.allowed_networks,
+                "trusted_hops": cluster.trusted_hops,
             }
         )
 
@@ -183,7 +197,11 @@ class ClusterForm(forms.Form):
 
     def settings(self) -> Any:
         """For clusters.services.clusters.create and update."""
-        return self.cleaned_data | {"open_to": [row.pk for row in self.cleaned_data["open_to"]]}
+        data = self.cleaned_data
+        return data | {
+            "open_to": [row.pk for row in data["open_to"]],
+            "trusted_hops": data["trusted_hops"] or 0,
+        }
 
 
 class MaintenanceForm(forms.Form):

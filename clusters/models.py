@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import (
     Case,
@@ -33,6 +33,7 @@ from accounts.models import Membership, Organization, TenantQuerySet
 
 # RFC 1123 label, as Kubernetes takes it: 1-63 of a-z, 0-9, "-", starting and ending with a letter or digit.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+MAX_HOPS = 10
 HEARTBEAT_WINDOW = timedelta(seconds=90)
 DISCONNECT_GRACE = timedelta(seconds=20)
 
@@ -224,6 +225,9 @@ class Cluster(models.Model):
         blank=True,
         verbose_name=_("allowed networks"),
     )
+    trusted_hops = models.PositiveSmallIntegerField(
+        _("trusted proxies"), default=0, validators=[MaxValueValidator(MAX_HOPS)]
+    )
     open_to_all = models.BooleanField(_("open to every provider"), default=True)
     open_to = models.ManyToManyField(
         Organization, related_name="offered_clusters", blank=True, verbose_name=_("open to")
@@ -250,6 +254,9 @@ class Cluster(models.Model):
             ),
             models.CheckConstraint(
                 name="clusters_cluster_name_dns_label", condition=Q(name__regex=DNS_LABEL)
+            ),
+            models.CheckConstraint(
+                name="clusters_cluster_trusted_hops_few", condition=Q(trusted_hops__lte=MAX_HOPS)
             ),
             models.CheckConstraint(
                 name="clusters_cluster_maintenance_ends_after_start",

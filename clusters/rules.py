@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from clusters.models import DNS_LABEL
+from clusters.models import DNS_LABEL, MAX_HOPS
 from core.errors import InvalidInput
 
 MAX_LABELS = 64
@@ -32,6 +32,7 @@ class Settings(TypedDict, total=False):
     labels: Mapping[str, str]
     allowed_ports: Iterable[int | str]
     allowed_networks: Iterable[str]
+    trusted_hops: int
     open_to_all: bool
     open_to: Iterable[UUID]
 
@@ -48,8 +49,18 @@ def clean(settings: Settings) -> dict[str, Any]:
         "labels": labels(settings.get("labels", {})),
         "allowed_ports": ports(settings.get("allowed_ports", ())),
         "allowed_networks": networks(settings.get("allowed_networks", ())),
+        "trusted_hops": hops(settings.get("trusted_hops", 0)),
         "open_to_all": settings.get("open_to_all", True),
     }
+
+
+def hops(value: int) -> int:
+    """How many proxies before the gateways say truly who called them. More is an open door."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_HOPS:
+        raise InvalidInput(
+            _("Enter a whole number from 0 to %(high)d.") % {"high": MAX_HOPS}, field="trusted_hops"
+        )
+    return value
 
 
 def name(value: str) -> str:

@@ -296,6 +296,7 @@ SPECTACULAR_SETTINGS = {
 SEARCH_SOURCES = [
     "accounts.search.find",
     "clusters.search.find",
+    "catalog.search.products",
     "catalog.search.services",
     "publishing.search.find",
 ]

@@ -17,6 +17,8 @@ from clusters.services.agents import AgentRevoked
 from core.errors import Unauthenticated
 
 AUDIENCE = "imp-gateway"
+# A token that asks must never be one that connects.
+CHECK_AUDIENCE = "imp-gateway-check"
 ALGORITHMS = ["EdDSA"]
 REQUIRED = ["iss", "aud", "nonce", "iat", "exp"]
 LEEWAY_SECONDS = 10
@@ -34,11 +36,11 @@ def claimed(token: str) -> UUID:
         raise _refused("The token is no JWT whose issuer is an agent's id.", "malformed") from None
 
 
-def prove(*, token: str, nonce: str, agent: Agent | None) -> None:
+def prove(*, token: str, nonce: str, agent: Agent | None, audience: str = AUDIENCE) -> None:
     """The agent's key signed the token over this stream's nonce. Raises Unauthenticated or AgentRevoked."""
     if agent is None:
         raise _refused("The portal knows no agent of this id. Join again.", "unknown_agent")
-    claims = _verified(token, bytes(agent.public_key))
+    claims = _verified(token, bytes(agent.public_key), audience)
     if claims["nonce"] != nonce:
         raise _refused("The token is signed over another nonce than this stream's.", "nonce")
     # Only now: nobody but the key's holder learns that the agent was revoked.
@@ -46,20 +48,20 @@ def prove(*, token: str, nonce: str, agent: Agent | None) -> None:
         raise AgentRevoked
 
 
-def _verified(token: str, public_key: bytes) -> dict[str, Any]:
+def _verified(token: str, public_key: bytes, audience: str) -> dict[str, Any]:
     try:
         return jwt.decode(
             token,
             key=Ed25519PublicKey.from_public_bytes(public_key),
             algorithms=ALGORITHMS,
-            audience=AUDIENCE,
+            audience=audience,
             leeway=LEEWAY_SECONDS,
             options={"require": REQUIRED, "strict_aud": True},
         )
     except jwt.ExpiredSignatureError:
         raise _refused("The token has expired. Sign a new one by imp-time.", "expired") from None
     except jwt.InvalidAudienceError:
-        raise _refused(f"The token is for another audience than {AUDIENCE}.", "audience") from None
+        raise _refused(f"The token is for another audience than {audience}.", "audience") from None
     except jwt.InvalidAlgorithmError:
         raise _refused("The token must be signed with EdDSA (Ed25519).", "algorithm") from None
     except jwt.InvalidSignatureError:

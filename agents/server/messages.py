@@ -31,7 +31,7 @@ def agent_message(raw: bytes) -> tuple[str, Any]:
 
 
 def result(message: pb.DeployResult) -> dict[str, Any]:
-    """The arguments of publishing.services.agents.record_result, but for whose it is."""
+    """A publishing.services.verdicts.Word, but for whose it is."""
     outcome = OUTCOMES.get(message.outcome)
     if outcome is None:
         raise InvalidMessage("A result must say applying, applied or failed.")

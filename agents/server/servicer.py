@@ -18,6 +18,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from agents.server import messages
 from agents.server.admission import Admitted, Hello, admit
 from agents.server.batches import Batches
+from agents.server.checks import VERSION, check
 from agents.server.database import Database
 from agents.server.errors import InvalidMessage, Refused, refusal
 from agents.server.hub import Hub
@@ -29,8 +30,8 @@ from clusters.services import agents as clusters
 from clusters.services.agents import Session
 from core.context import Origin, origin
 from core.errors import DomainError
-from publishing.services import agents as publishing
 from publishing.services.reports import Report, record_states
+from publishing.services.verdicts import Word, record_results
 
 log = logging.getLogger(__name__)
 ADDRESS = re.compile(r"ipv[46]:(?:\[(?P<six>[^\]%]+)(?:%[^\]]*)?\]|(?P<four>[^:]+)):\d+")
@@ -40,7 +41,7 @@ class AgentServicer:
     def __init__(
         self, hub: Hub, database: Database, reports: Database, options: Options, owner: str
     ) -> None:
-        self._hub, self._database, self._results = hub, database, reports
+        self._hub, self._database = hub, database
         self._options = options
         gather = options.timings.gather
         self._admission: Batches[Hello, Admitted] = Batches(
@@ -50,6 +51,10 @@ class AgentServicer:
         )
         self._reports: Batches[Report, None] = Batches(
             lambda words: reports.run(record_states, words), gather=gather
+        )
+        # In a lane of its own: a verdict does not wait for the reports of a whole fleet.
+        self._results: Batches[Word, None] = Batches(
+            lambda words: reports.run(record_results, words), gather=gather
         )
         self._limit = RateLimit(options.registrations_per_minute, options.registrations_at_once)
 
@@ -61,6 +66,9 @@ class AgentServicer:
                 "Register": grpc.unary_unary_rpc_method_handler(
                     self.Register, response_serializer=pb.RegisterResponse.SerializeToString
                 ),
+                "Check": grpc.unary_unary_rpc_method_handler(
+                    self.Check, response_serializer=pb.CheckResponse.SerializeToString
+                ),
                 "Connect": grpc.stream_stream_rpc_method_handler(
                     self.Connect, response_serializer=pb.ServerMessage.SerializeToString
                 ),
@@ -70,12 +78,7 @@ class AgentServicer:
     async def Register(self, raw: bytes, context: Context) -> pb.RegisterResponse:
         where = note_origin(context)
         try:
-            if not self._limit.allow(where.ip or ""):
-                raise Refused(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    "too_many_registrations",
-                    "Too many registrations from this address. Wait a minute and try again.",
-                )
+            self._admit_stranger(where)
             request = pb.RegisterRequest.FromString(raw)
             agent = await self._database.run(
                 clusters.register_agent,
@@ -96,6 +99,24 @@ class AgentServicer:
             cluster_name=agent.cluster.name,
         )
 
+    async def Check(self, raw: bytes, context: Context) -> pb.CheckResponse:
+        where = note_origin(context)
+        try:
+            self._admit_stranger(where)
+            request = pb.CheckRequest.FromString(raw)
+            answer = await self._database.run(
+                check,
+                token=request.token,
+                name=request.name,
+                jwt=request.jwt,
+                version=request.version,
+                gateway_classes=list(request.gateway_classes),
+            )
+        except Exception as error:  # noqa: BLE001 - every error becomes a status
+            await _abort(context, error)
+        self._limit.forgive(where.ip or "")
+        return pb.CheckResponse(rest_url=self._options.rest_url, **answer)
+
     async def Connect(self, _requests: Any, context: Context) -> None:
         note_origin(context)
         try:
@@ -110,13 +131,26 @@ class AgentServicer:
         except Exception as error:  # noqa: BLE001 - every error becomes a status
             await _abort(context, error)
 
+    def _admit_stranger(self, where: Origin) -> None:
+        """Whoever guesses tokens is slowed down."""
+        if not self._limit.allow(where.ip or ""):
+            raise Refused(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "too_many_registrations",
+                "Too many registrations from this address. Wait a minute and try again.",
+            )
+
     async def _authenticate(self, context: Context) -> Admitted:
         if self._hub.draining:
             raise Refused(grpc.StatusCode.UNAVAILABLE, "draining", "This server stops. Try again.")
         nonce = secrets.token_urlsafe(32)
         await keep(
             context.send_initial_metadata(
-                (("imp-nonce", nonce), ("imp-time", str(int(time.time()))))
+                (
+                    ("imp-nonce", nonce),
+                    ("imp-time", str(int(time.time()))),
+                    ("imp-version", VERSION),
+                )
             )
         )
         request = await self._first_message(context)
@@ -209,8 +243,8 @@ class AgentServicer:
             stream.recorded = (content, now)
 
     async def _result(self, stream: Stream, values: dict[str, Any]) -> None:
-        whose: dict[str, Any] = {"agent_id": stream.agent_id, "epoch": stream.epoch}
-        await self._accepted(stream, self._results.run(publishing.record_result, **whose, **values))
+        word = Word(agent_id=stream.agent_id, epoch=stream.epoch, **values)
+        await self._accepted(stream, self._results.ask(word))
 
     async def _accepted(self, stream: Stream, word: Awaitable[None]) -> bool:
         """A word about what is gone by now is dropped; it must not cost the agent its stream."""

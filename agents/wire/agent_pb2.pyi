@@ -44,6 +44,30 @@ class RegisterResponse(_message.Message):
     cluster_name: str
     def __init__(self, agent_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
+class CheckRequest(_message.Message):
+    __slots__ = ("token", "name", "jwt", "version", "gateway_classes")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    JWT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    name: str
+    jwt: str
+    version: str
+    gateway_classes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, token: _Optional[str] = ..., name: _Optional[str] = ..., jwt: _Optional[str] = ..., version: _Optional[str] = ..., gateway_classes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CheckResponse(_message.Message):
+    __slots__ = ("cluster_name", "rest_url", "last_heartbeat_at")
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
+    REST_URL_FIELD_NUMBER: _ClassVar[int]
+    LAST_HEARTBEAT_AT_FIELD_NUMBER: _ClassVar[int]
+    cluster_name: str
+    rest_url: str
+    last_heartbeat_at: int
+    def __init__(self, cluster_name: _Optional[str] = ..., rest_url: _Optional[str] = ..., last_heartbeat_at: _Optional[int] = ...) -> None: ...
+
 class AgentMessage(_message.Message):
     __slots__ = ("connect_request", "heartbeat", "deploy_result", "state_report", "goodbye")
     CONNECT_REQUEST_FIELD_NUMBER: _ClassVar[int]

@@ -39,6 +39,11 @@ class AgentServiceStub:
                 request_serializer=agents_dot_wire_dot_agent__pb2.RegisterRequest.SerializeToString,
                 response_deserializer=agents_dot_wire_dot_agent__pb2.RegisterResponse.FromString,
                 _registered_method=True)
+        self.Check = channel.unary_unary(
+                '/agent.v1.AgentService/Check',
+                request_serializer=agents_dot_wire_dot_agent__pb2.CheckRequest.SerializeToString,
+                response_deserializer=agents_dot_wire_dot_agent__pb2.CheckResponse.FromString,
+                _registered_method=True)
         self.Connect = channel.stream_stream(
                 '/agent.v1.AgentService/Connect',
                 request_serializer=agents_dot_wire_dot_agent__pb2.AgentMessage.SerializeToString,
@@ -56,8 +61,15 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Check(self, request, context):
+        """Whether a registration or a connection would succeed. Changes and spends nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Connect(self, request_iterator, context):
-        """The server's initial metadata carries `imp-nonce` and `imp-time`; the first message must be a
+        """The server's initial metadata carries `imp-nonce`, `imp-time` and `imp-version`; the first message must be a
         ConnectRequest whose JWT signs that nonce.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -71,6 +83,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.Register,
                     request_deserializer=agents_dot_wire_dot_agent__pb2.RegisterRequest.FromString,
                     response_serializer=agents_dot_wire_dot_agent__pb2.RegisterResponse.SerializeToString,
+            ),
+            'Check': grpc.unary_unary_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=agents_dot_wire_dot_agent__pb2.CheckRequest.FromString,
+                    response_serializer=agents_dot_wire_dot_agent__pb2.CheckResponse.SerializeToString,
             ),
             'Connect': grpc.stream_stream_rpc_method_handler(
                     servicer.Connect,
@@ -105,6 +122,33 @@ class AgentService:
             '/agent.v1.AgentService/Register',
             agents_dot_wire_dot_agent__pb2.RegisterRequest.SerializeToString,
             agents_dot_wire_dot_agent__pb2.RegisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.v1.AgentService/Check',
+            agents_dot_wire_dot_agent__pb2.CheckRequest.SerializeToString,
+            agents_dot_wire_dot_agent__pb2.CheckResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -8,7 +9,7 @@ from rest_framework import serializers
 
 from accounts.models import AuditEvent
 from clusters import rules
-from clusters.models import Agent, Cluster, Region, RegistrationToken, Status
+from clusters.models import MAX_HOPS, Agent, Cluster, Region, RegistrationToken, Status
 from clusters.services.tokens import DEFAULT_TTL
 
 
@@ -19,6 +20,13 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Moment(serializers.DateTimeField):
+    """Taken as it is said: the service refuses one without a zone instead of guessing it."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        return value
 
 
 @extend_schema_field(
@@ -56,6 +64,12 @@ class ClusterInput(serializers.Serializer):
         help_text="CIDR blocks that backends may resolve into although they are loopback, "
         "link-local or metadata addresses.",
     )
+    trusted_hops = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_HOPS,
+        help_text="Proxies before the gateways whose X-Forwarded-For is believed.",
+    )
     open_to_all = serializers.BooleanField(required=False, default=True)
     open_to = serializers.ListField(
         child=serializers.UUIDField(), required=False, help_text="Provider organizations."
@@ -79,7 +93,9 @@ class RegionSerializer(serializers.ModelSerializer):
 class MaintenanceInput(serializers.Serializer):
     enabled = serializers.BooleanField()
     reason = Text(required=False, allow_blank=True, max_length=rules.MAX_REASON)
-    until = serializers.DateTimeField(required=False, allow_null=True)
+    until = Moment(
+        required=False, allow_null=True, help_text="With its zone: 2026-01-31T18:00:00+09:00 or …Z."
+    )
 
 
 class TokenInput(serializers.Serializer):
@@ -135,6 +151,7 @@ class ClusterSerializer(serializers.ModelSerializer):
             "maintenance",
             "allowed_ports",
             "allowed_networks",
+            "trusted_hops",
             "open_to_all",
             "open_to",
             "first_active_at",

@@ -22,7 +22,12 @@ from accounts import access, audit
 from accounts.models import Role
 from clusters.models import DISCONNECT_GRACE, HEARTBEAT_WINDOW, Agent, Cluster
 from clusters.services.clusters import announce
-from clusters.services.joining import clean_version, known_classes, register_agent
+from clusters.services.joining import (
+    check_invitation,
+    clean_version,
+    known_classes,
+    register_agent,
+)
 from core import notify
 from core.errors import DomainError, Unauthenticated
 
@@ -31,6 +36,7 @@ __all__ = [
     "Opening",
     "Session",
     "agent_by_rest_token",
+    "check_invitation",
     "close_session",
     "close_sessions",
     "open_session",

@@ -58,7 +58,7 @@ def update(*, actor: Any, cluster_id: UUID, **settings: Unpack[Settings]) -> Clu
     if after == before:
         return cluster
     regions.remember(organization_id=cluster.organization_id, name=cluster.region)
-    if after["allowed_networks"] != before["allowed_networks"]:
+    if any(after[field] != before[field] for field in ("allowed_networks", "trusted_hops")):
         _bump(cluster)
     changed = [field for field in after if after[field] != before[field]]
     _record(
@@ -169,6 +169,7 @@ def describe(cluster: Cluster) -> dict[str, Any]:
         "labels": cluster.labels,
         "allowed_ports": rules.port_ranges(cluster.allowed_ports),
         "allowed_networks": cluster.allowed_networks,
+        "trusted_hops": cluster.trusted_hops,
         "open_to_all": cluster.open_to_all,
         "open_to": sorted(str(pk) for pk in cluster.open_to.values_list("pk", flat=True)),
     }

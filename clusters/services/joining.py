@@ -61,6 +61,21 @@ def register_agent(
             return agent
 
 
+def check_invitation(
+    *, token: str, name: str, version: str, gateway_classes: Iterable[str]
+) -> RegistrationToken:
+    """What `register_agent` would refuse is refused here, too; nothing is spent."""
+    rules.name(name)
+    clean_version(version)
+    known_classes(gateway_classes)
+    row = _known_token(token)
+    if not row.usable:
+        raise _spent(row)
+    if Agent.objects.filter(revoked_at=None, cluster=row.cluster_id, name=name).exists():
+        raise _conflict(row, name, b"")
+    return row
+
+
 def clean_version(version: str) -> str:
     if not VERSION.fullmatch(version):
         raise InvalidInput(
