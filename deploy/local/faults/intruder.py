@@ -30,6 +30,8 @@ MARK = "an intruder says:"
 TRIES = 4  # to reach two processes of agentd
 HUGE = 2**40
 SECONDS = 2.0
+STAY_SECONDS = 15.0
+RETURN_SECONDS = 6.0  # of the agent
 CONTRADICTED = 4
 # What a fault of the same round may cause.
 AWAY = (
@@ -60,7 +62,7 @@ class Session:
 
     def _open(self, identity: dict[str, str], key: Any) -> None:
         call: Callable[..., Any] = self._channel.stream_stream("/agent.v1.AgentService/Connect")
-        self._answers = call(iter(self._out.get, None), timeout=4 * SECONDS)
+        self._answers = call(iter(self._out.get, None), timeout=STAY_SECONDS)
         given = dict(self._answers.initial_metadata())
         now = int(given["imp-time"])
         claims = {
@@ -108,7 +110,7 @@ class Intruder:
     def leave(self) -> None:
         """The agent is back: by then all of its sessions are old."""
         with contextlib.suppress(psycopg.Error):
-            end = time.monotonic() + SECONDS
+            end = time.monotonic() + RETURN_SECONDS
             while self._open and time.monotonic() < end:
                 if self._row()["session_epoch"] > self._open[-1].epoch:
                     self._lie_everywhere()
