@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -20,13 +19,6 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
-
-
-class Moment(serializers.DateTimeField):
-    """Taken as it is said: the service refuses one without a zone instead of guessing it."""
-
-    def enforce_timezone(self, value: datetime) -> datetime:
-        return value
 
 
 @extend_schema_field(
@@ -93,9 +85,7 @@ class RegionSerializer(serializers.ModelSerializer):
 class MaintenanceInput(serializers.Serializer):
     enabled = serializers.BooleanField()
     reason = Text(required=False, allow_blank=True, max_length=rules.MAX_REASON)
-    until = Moment(
-        required=False, allow_null=True, help_text="With its zone: 2026-01-31T18:00:00+09:00 or …Z."
-    )
+    until = serializers.DateTimeField(required=False, allow_null=True)
 
 
 class TokenInput(serializers.Serializer):

@@ -24,6 +24,7 @@ FORMAT = 2  # of the document: another one makes every tag another
 
 STAMP = """
     SELECT state.desired_generation, state.access_version, state.lineage, cluster.allowed_networks,
+        cluster.trusted_hops,
         (SELECT count(*) FROM clusters_agent AS agent
             WHERE agent.cluster_id = cluster.id AND agent.revoked_at IS NULL
                 AND agent.gateway_classes && %(classes)s::varchar[]),
@@ -70,7 +71,7 @@ def manifest(*, agent: Agent) -> dict[str, Any]:
 def tagged_manifest(*, agent: Agent) -> tuple[str, dict[str, Any]]:
     """The manifest, and the tag of the very state that it shows. One statement."""
     *stamp, rows = _read(STAMP + WANTED + SOURCE, agent)
-    generation, access_version, lineage, allowed, agents, opened, _wanted, secrets = stamp
+    generation, access_version, lineage, allowed, hops, agents, opened, _wanted, secrets = stamp
     waiting = {
         (publish, revision): pk for publish, pk, kind, revision in opened if kind == Kind.PUBLISH
     }
@@ -82,6 +83,7 @@ def tagged_manifest(*, agent: Agent) -> tuple[str, dict[str, Any]]:
         "agent_count": max(1, agents),
         "denied_networks": list(DENIED_NETWORKS),
         "allowed_networks": list(allowed),
+        "trusted_hops": hops,
         "publishes": [
             {
                 "publish_id": publish,

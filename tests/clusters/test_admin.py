@@ -75,6 +75,7 @@ def posted(**changes):
         "labels": "{}",
         "allowed_ports": "80, 8000-8999",
         "allowed_networks": "",
+        "trusted_hops": "1",
         "open_to_all": "on",
     } | changes
 

@@ -68,6 +68,7 @@ def test_create_answers_with_the_specs_names(as_member, operator):
         "metadata": {"tier": "production"},
         "allowed_ports": [80, "8000-8999"],
         "allowed_networks": ["127.0.0.0/8"],
+        "trusted_hops": 1,
         "open_to_all": False,
         "open_to": [str(provider.pk)],
     }
@@ -195,6 +196,7 @@ BAD = [
     ({"allowed_ports": [1.5]}, "allowed_ports"),
     ({"allowed_ports": ["90-80"]}, "allowed_ports"),
     ({"allowed_networks": "127.0.0.0/8"}, "allowed_networks"),
+    ({"trusted_hops": 11}, "trusted_hops"),
     ({"allowed_networks": ["127.0.0.1/8"]}, "allowed_networks"),
     ({"open_to_all": "perhaps"}, "open_to_all"),
     ({"open_to": ["x"]}, "open_to"),

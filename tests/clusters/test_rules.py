@@ -56,6 +56,13 @@ def test_networks_are_normalised():
     assert rules.networks([" 127.0.0.0/8", "::1", "127.0.0.0/8"]) == ["127.0.0.0/8", "::1/128"]
 
 
+@pytest.mark.parametrize("hops", [-1, 11, True, "1", None, 1.0])
+def test_trusted_proxies_are_few(hops):
+    with pytest.raises(InvalidInput) as refusal:
+        rules.hops(hops)
+    assert refusal.value.field == "trusted_hops"
+
+
 @pytest.mark.parametrize("item", ["127.0.0.1/8", "localhost", "10.0.0.0/33", "", 7])
 def test_bad_networks_are_refused(item):
     with pytest.raises(InvalidInput) as refusal:

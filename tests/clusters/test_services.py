@@ -169,6 +169,10 @@ def test_new_networks_reach_the_agents_through_a_new_generation(member, operator
     cluster.state.refresh_from_db()
     assert cluster.state.desired_generation == 1
 
+    clusters.update(actor=member, cluster_id=cluster.pk, trusted_hops=1, **same)
+    cluster.state.refresh_from_db()
+    assert cluster.state.desired_generation == 2
+
 
 def test_update_refuses_anothers_name(member, operator):
     taken, cluster = (ClusterFactory(organization=operator) for _ in range(2))

@@ -241,7 +241,7 @@ def manifest_of(stage: Stage) -> bundle_pb2.Manifest:
 def test_the_manifest_is_what_the_cluster_should_run():
     stage = Stage(agent_count=2)
     AgentFactory(cluster=stage.cluster, revoked=True)
-    stage.cluster.allowed_networks = ["127.0.0.0/8"]
+    stage.cluster.allowed_networks, stage.cluster.trusted_hops = ["127.0.0.0/8"], 2
     stage.cluster.save()
     other = ProductPublishFactory(cluster=stage.cluster, published=True)
     ProductPublishFactory(cluster=stage.cluster)
@@ -255,6 +255,7 @@ def test_the_manifest_is_what_the_cluster_should_run():
     assert manifest.agent_count == 2
     assert list(manifest.denied_networks) == list(DENIED_NETWORKS)
     assert list(manifest.allowed_networks) == ["127.0.0.0/8"]
+    assert manifest.trusted_hops == 2
     assert {row.publish_id: (row.revision, row.deployment_id) for row in manifest.publishes} == {
         str(stage.publish.pk): (deployment.revision.digest, str(deployment.pk)),
         str(other.pk): (other.live_revision.digest, ""),

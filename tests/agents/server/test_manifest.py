@@ -52,6 +52,7 @@ CHANGES: dict[str, Callable[[Stage], Any]] = {
     "keys": lambda stage: ClusterState.objects.update(access_version=9),
     "another lineage": lambda stage: ClusterState.objects.update(lineage=uuid4()),
     "networks": lambda stage: Cluster.objects.update(allowed_networks=["10.0.0.0/8"]),
+    "proxies": lambda stage: Cluster.objects.update(trusted_hops=1),
     "one more agent": lambda stage: AgentFactory(cluster=stage.cluster),
     "one agent less": lambda stage: Agent.objects.filter(name="spare").update(
         revoked_at=timezone.now()
