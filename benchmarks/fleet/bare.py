@@ -31,18 +31,19 @@ async def connect(_requests: Any, context: Any) -> None:
         pass
 
 
-async def serve(port: int, certificate: Path, key: Path) -> None:
+async def serve(port: int, key: bytes, certificate: bytes) -> None:
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
     handler = grpc.stream_stream_rpc_method_handler(
         connect, response_serializer=pb.ServerMessage.SerializeToString
     )
     service = grpc.method_handlers_generic_handler("agent.v1.AgentService", {"Connect": handler})
     server.add_generic_rpc_handlers((service,))
-    pair = (key.read_bytes(), certificate.read_bytes())
-    server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([pair]))
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
+    port, certificate, key = sys.argv[1:]
+    asyncio.run(serve(int(port), Path(key).read_bytes(), Path(certificate).read_bytes()))
