@@ -38,6 +38,10 @@ class Link:
     count: int
 
 
+def _open_requests(organization: Any) -> int:
+    return organization.publishes.filter(subscriptions__status="pending").count()
+
+
 ENTRIES = {
     Kind.OPERATOR: [
         Entry(_("Overview"), "layout-dashboard", "clusters:overview"),
@@ -45,7 +49,10 @@ ENTRIES = {
         Entry(_("Agents"), "plug-connected", "clusters:agents"),
     ],
     Kind.PROVIDER: [
-        Entry(_("Publishes"), "world-upload", "publishing:list"),
+        Entry(_("Products"), "package", "catalog:products"),
+        Entry(_("Publishes"), "world-upload", "publishing:list", _("Publishing")),
+        Entry(_("Deployments"), "rocket", "publishing:deployments", _("Publishing")),
+        Entry(_("Subscriptions"), "user-check", "subscriptions:requests", count=_open_requests),
     ],
     Kind.CONSUMER: [
         Entry(_("Start"), "layout-dashboard", "home"),

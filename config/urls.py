@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("clusters.urls")),
     path("", include("catalog.urls")),
     path("", include("publishing.urls")),
+    path("", include("subscriptions.urls")),
     path("", include("agents.server.urls")),
     path("api/v1/search", Search.as_view({"get": "list"}), name="api-search"),
     path("api/v1/", include("accounts.api.urls")),

@@ -16,7 +16,8 @@ from rest_framework.settings import api_settings
 from accounts import access
 from accounts.models import Kind, Role
 from core.api import VisibleMixin, validated
-from subscriptions.api import filters, serializers
+from subscriptions import filters
+from subscriptions.api import serializers
 from subscriptions.models import Application, Credential, Subscription
 from subscriptions.services import applications, credentials, subscriptions
 
@@ -82,7 +83,7 @@ class SubscriptionViewSet(CustomerViewSet):
     queryset = Subscription.objects.none()
     serializer_class = serializers.SubscriptionSerializer
     filterset_class = filters.SubscriptionFilter
-    search_fields = ("application__name", "publish__product__name", "plan__name")
+    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("created_at", "decided_at", "status")
 
     def get_queryset(self):

@@ -9,18 +9,18 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from accounts import access
 from accounts.models import Role
 from core.api import VisibleMixin, validated
 from publishing.models import ProductPublish
-from subscriptions.api import filters, serializers
+from subscriptions import filters
+from subscriptions.api import serializers
 from subscriptions.models import Plan, Subscription
-from subscriptions.services import plans, subscriptions
+from subscriptions.services import bulk, plans, subscriptions
+from subscriptions.services.bulk import Verb
 from subscriptions.states import OPEN
 
 
@@ -88,13 +88,6 @@ class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
     queryset = Subscription.objects.none()
     serializer_class = serializers.ProvidedSubscriptionSerializer
     filterset_class = filters.SubscriptionFilter
-    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
-    search_fields = (
-        "application__name",
-        "application__organization__name",
-        "publish__product__name",
-        "plan__name",
-    )
     ordering_fields = ("created_at", "decided_at", "status")
 
     def get_queryset(self):
@@ -138,6 +131,49 @@ class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
         return self._answer(
             subscriptions.resume(actor=request.user, subscription_id=self._writing_to())
         )
+
+    @extend_schema(request=serializers.ManyBody, responses=serializers.ManyResultSerializer)
+    @action(detail=False, methods=["post"])
+    def approve_many(self, request: Request) -> Response:
+        """Up to 200, each by itself: one that cannot be approved does not stop the others."""
+        return self._many(Verb.APPROVE, serializers.ManyBody)
+
+    @extend_schema(request=serializers.ManyReasonBody, responses=serializers.ManyResultSerializer)
+    @action(detail=False, methods=["post"])
+    def reject_many(self, request: Request) -> Response:
+        """Up to 200, each by itself, all for the same reason."""
+        return self._many(Verb.REJECT, serializers.ManyReasonBody)
+
+    @extend_schema(request=serializers.ManyReasonBody, responses=serializers.ManyResultSerializer)
+    @action(detail=False, methods=["post"])
+    def suspend_many(self, request: Request) -> Response:
+        """Up to 200, each by itself, all for the same reason."""
+        return self._many(Verb.SUSPEND, serializers.ManyReasonBody)
+
+    @extend_schema(request=serializers.ManyBody, responses=serializers.ManyResultSerializer)
+    @action(detail=False, methods=["post"])
+    def resume_many(self, request: Request) -> Response:
+        """Up to 200, each by itself: one that cannot be resumed does not stop the others."""
+        return self._many(Verb.RESUME, serializers.ManyBody)
+
+    def _many(self, verb: Verb, shape: type[serializers.ManyBody]) -> Response:
+        body = validated(shape, self.request)
+        ids = body.pop("ids")
+        results = bulk.decide(actor=self.request.user, subscription_ids=ids, verb=verb, **body)
+        fresh = self.get_queryset().in_bulk([row.id for row in results if row.ok])
+        rows = [
+            {
+                "id": row.id,
+                "ok": row.ok,
+                "code": row.code,
+                "message": row.message,
+                "subscription": fresh.get(row.id),
+            }
+            for row in results
+        ]
+        done = sum(row.ok for row in results)
+        answer = {"done": done, "refused": len(rows) - done, "results": rows}
+        return Response(serializers.ManyResultSerializer(answer).data)
 
     def _writing_to(self) -> Any:
         """Whoever may not write is told so before the body is read."""

@@ -10,7 +10,8 @@ from rest_framework.settings import api_settings
 from catalog.models import Product
 from publishing.models import ProductPublish, Visibility
 from publishing.states import Status
-from subscriptions.api import filters, serializers
+from subscriptions import filters
+from subscriptions.api import serializers
 
 
 class PublicProductViewSet(viewsets.ReadOnlyModelViewSet):

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from catalog.models import Product
 from publishing.models import ProductPublish
 from subscriptions.models import Application, Credential, Plan, Subscription
-from subscriptions.services import credentials
+from subscriptions.services import bulk, credentials
 
 # --- Plans -----------------------------------------------------------------------------------------
 
@@ -124,6 +124,34 @@ class ChangePlanBody(serializers.Serializer):
 
 class ReasonBody(serializers.Serializer):
     reason = serializers.CharField(max_length=500)
+
+
+class ManyBody(serializers.Serializer):
+    ids = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=bulk.MOST
+    )
+
+
+class ManyReasonBody(ManyBody):
+    reason = serializers.CharField(max_length=500, help_text="Shown to each consumer.")
+
+
+class OneOfManySerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    ok = serializers.BooleanField()
+    code = serializers.CharField(
+        help_text="Empty when it was done; else as the single call's error."
+    )
+    message = serializers.CharField(help_text="Why it could not be done, for people.")
+    subscription = ProvidedSubscriptionSerializer(allow_null=True)
+
+
+class ManyResultSerializer(serializers.Serializer):
+    """In the order of the request."""
+
+    done = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = OneOfManySerializer(many=True)
 
 
 # --- Credentials -----------------------------------------------------------------------------------

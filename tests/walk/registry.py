@@ -188,8 +188,33 @@ PAGES = {
     "provider/products/<uuid:pk>": provider(pk="product"),
     "provider/products/<uuid:pk>/edit": provider(same(name="New", version="2"), pk="product"),
     "provider/products/<uuid:pk>/delete": provider(pk="product"),
+    "provider/subscriptions": provider(),
+    "provider/subscriptions/approve": provider(subscriptions()),
+    "provider/subscriptions/reject": provider(subscriptions(reason="x")),
+    "provider/subscriptions/suspend": provider(subscriptions(reason="x")),
+    "provider/subscriptions/resume": provider(subscriptions()),
+    "provider/publishes/<uuid:pk>/plans": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/plans/new": provider(PLAN, pk="publish"),
+    "provider/plans/<uuid:pk>/edit": provider(PLAN, pk="plan"),
+    "provider/plans/<uuid:pk>/delete": provider(pk="plan"),
     "provider/publishes": provider(),
     "provider/publishes/<uuid:pk>": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/changes": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/revisions": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/revisions/<int:number>": provider(
+        pk="publish", number="revision_number"
+    ),
+    "provider/publishes/<uuid:pk>/revisions/<int:number>/rollback": provider(
+        pk="publish", number="revision_number"
+    ),
+    "provider/publishes/<uuid:pk>/settings": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/restore": provider(pk="publish"),
+    "provider/publishes/<uuid:pk>/delete": provider(pk="publish"),
+    "provider/deployments": provider(),
+    "provider/deployments/<uuid:pk>": provider(pk="deployment"),
+    "provider/deployments/<uuid:pk>/waive/<uuid:agent_pk>": provider(
+        same(name="x"), pk="deployment", agent_pk="agent"
+    ),
     "provider/publishes/<uuid:pk>/publish": provider(pk="publish"),
     "provider/publishes/<uuid:pk>/withdraw": provider(same(reason="x"), pk="publish"),
     "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
@@ -200,6 +225,8 @@ SOCKETS = {
     "ws/clusters/<uuid:pk>": operator(pk="cluster"),
     "ws/imports/<uuid:pk>": provider(pk="api_import"),
     "ws/products/<uuid:pk>": provider(pk="product"),
+    "ws/subscriptions": provider(),
+    "ws/publishes": provider(),
     "ws/publishes/<uuid:pk>": provider(pk="publish"),
 }
 

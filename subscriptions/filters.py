@@ -1,9 +1,9 @@
-"""What lists can be narrowed to."""
+"""How lists are narrowed, for pages and API alike."""
 
 from __future__ import annotations
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from catalog.models import Product
 from subscriptions.models import Application, Credential, Subscription
@@ -21,10 +21,22 @@ class SubscriptionFilter(django_filters.FilterSet):
     application_id = django_filters.UUIDFilter()
     plan_id = django_filters.UUIDFilter()
     product_publish_id = django_filters.UUIDFilter(field_name="publish_id")
+    product_id = django_filters.UUIDFilter(field_name="publish__product_id")
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In consumer, application, product and plan."
+    )
 
     class Meta:
         model = Subscription
         fields: list[str] = []
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(
+            Q(application__name__icontains=value)
+            | Q(application__organization__name__icontains=value)
+            | Q(publish__product__name__icontains=value)
+            | Q(plan__name__icontains=value)
+        )
 
 
 class CredentialFilter(django_filters.FilterSet):
