@@ -12,11 +12,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from agents.edge import faultpoint, log, status
+from agents.edge import doctor, faultpoint, log, status
 from agents.edge.agent import Agent, Exit
 from agents.edge.authority import AuthorityError
 from agents.edge.drivable import MAKERS, driver_for, stop_gateway
@@ -86,15 +87,7 @@ def join_command(arguments: argparse.Namespace) -> int:
     if state.path.exists() and state.has_joined() and not state.identity().revoked:
         return _joined_already(state, arguments)
     state.create()
-    invitation = Invitation(
-        server=Address.parse(arguments.server or ""),
-        token=_token(arguments, needed=True),
-        name=arguments.name or default_name(),
-        ca_sha256=arguments.ca_sha256,
-        ca_file=arguments.ca_file,
-        portal=arguments.portal,
-        bind=arguments.bind,
-    )
+    invitation = _invitation(arguments, needed=True)
     identity = asyncio.run(
         join(state, invitation, gateway_class=arguments.gateway_class, version=version())
     )
@@ -103,6 +96,18 @@ def join_command(arguments: argparse.Namespace) -> int:
         f"Start it: imp-agent run --state-dir {state.path}"
     )
     return Exit.OK
+
+
+def _invitation(arguments: argparse.Namespace, *, needed: bool) -> Invitation:
+    return Invitation(
+        server=Address.parse(arguments.server or ""),
+        token=_token(arguments, needed=needed),
+        name=arguments.name or default_name(),
+        ca_sha256=arguments.ca_sha256,
+        ca_file=arguments.ca_file,
+        portal=arguments.portal,
+        bind=arguments.bind,
+    )
 
 
 def _joined_already(state: StateDir, arguments: argparse.Namespace) -> int:
@@ -226,6 +231,46 @@ def _wait_until_unlocked(state: StateDir) -> bool:
     return True
 
 
+# --- doctor ---
+
+# What each step's failure means to whoever calls us from a script.
+FAILURES = {
+    "folder": Exit.NOT_RUNNING,
+    "authority": Exit.REFUSED,
+    "dns": Exit.UNREACHABLE,
+    "tcp": Exit.UNREACHABLE,
+    "tls": Exit.UNREACHABLE,
+    "token": Exit.REFUSED,
+    "portal": Exit.UNREACHABLE,
+}
+
+
+def doctor_command(arguments: argparse.Namespace) -> int:
+    invitation = _invitation(arguments, needed=False) if arguments.server else None
+    patient = doctor.admitted(StateDir(arguments.state_dir), version(), invitation)
+    findings = asyncio.run(_examine(patient, quiet=arguments.json))
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    broken = next((finding for finding in findings if finding.state == doctor.BAD), None)
+    if broken is None:
+        return Exit.OK
+    if broken.code == "agent_revoked":
+        return Exit.REVOKED
+    return FAILURES.get(broken.step, Exit.FAILED)
+
+
+async def _examine(patient: doctor.Patient, *, quiet: bool) -> list[doctor.Finding]:
+    """Each finding is told as it comes: a step may take ten seconds."""
+    findings = []
+    async for finding in doctor.examine(patient):
+        findings.append(finding)
+        if not quiet:
+            print(f"{finding.state:<5}{finding.step:<11}{finding.words}")
+            if finding.fix:
+                print(f"{'':<16}-> {finding.fix}", flush=True)
+    return findings
+
+
 def version_command(arguments: argparse.Namespace) -> int:
     print(f"imp-agent {version()}")
     return Exit.OK
@@ -245,6 +290,15 @@ def parser() -> argparse.ArgumentParser:
     _run_options(_command(commands, "run", run_command, "run the gateway and keep it up to date"))
     shown = _command(commands, "status", status_command, "say how the agent and its gateway are")
     shown.add_argument("--json", action="store_true", help="for programs")
+    looked = _command(
+        commands,
+        "doctor",
+        doctor_command,
+        "say which step on the way to the portal fails, and its fix",
+    )
+    _invitation_options(looked)
+    looked.set_defaults(bind=EVERYWHERE)
+    looked.add_argument("--json", action="store_true", help="for programs")
     stop = _command(commands, "stop", stop_command, "stop the agent; the gateway serves on")
     stop.add_argument("--gateway", action="store_true", help="stop the gateway as well")
     commands.add_parser("version", help="print the version").set_defaults(command=version_command)
@@ -276,6 +330,20 @@ def default_state_dir() -> Path:
 
 
 def _join_options(command: argparse.ArgumentParser) -> None:
+    _invitation_options(command)
+    command.add_argument(
+        "--bind",
+        type=_ipv4,
+        default=EVERYWHERE,
+        metavar="ADDRESS",
+        help="the IPv4 address of this machine that the gateway listens on (default: %(default)s, all)",
+    )
+    command.add_argument(
+        "--gateway-class", default="envoy", choices=sorted(MAKERS), help="what it drives"
+    )
+
+
+def _invitation_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", metavar="HOST:PORT", help="the portal's address for agents")
     command.add_argument("--token", default="", help="the registration token")
     command.add_argument(
@@ -296,16 +364,6 @@ def _join_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--portal", default="", metavar="URL", help="where /agent/ca.pem is (default: https://HOST)"
-    )
-    command.add_argument(
-        "--bind",
-        type=_ipv4,
-        default=EVERYWHERE,
-        metavar="ADDRESS",
-        help="the IPv4 address of this machine that the gateway listens on (default: %(default)s, all)",
-    )
-    command.add_argument(
-        "--gateway-class", default="envoy", choices=sorted(MAKERS), help="what it drives"
     )
 
 

@@ -68,7 +68,7 @@ async def join(
             f"{invitation.name!r} cannot be an agent's name. Use 1 to 63 lower-case letters, digits and "
             "hyphens; start and end with a letter or digit. Choose one with --name."
         )
-    roots = await _roots(invitation)
+    roots = await roots_of(invitation)
     key = state.make_key()
     answer = await _register(invitation, key, roots, gateway_class, version)
     identity = Identity(
@@ -85,7 +85,7 @@ async def join(
     return identity
 
 
-async def _roots(invitation: Invitation) -> bytes | None:
+async def roots_of(invitation: Invitation) -> bytes | None:
     """Before anything secret is sent: whom to trust. None = the system's roots."""
     if invitation.ca_file is not None:
         return authority.from_file(invitation.ca_file)
@@ -204,7 +204,8 @@ async def diagnose(invitation: Invitation, roots: bytes | None) -> str:
             )
         writer.close()
     except ssl.SSLCertVerificationError as error:
-        return _certificate_words(server, error)
+        words, fix = certificate_words(server, error)
+        return f"{words} The token was not sent. {fix}"
     except (ssl.SSLError, ConnectionResetError) as error:
         return (
             f"{server} does not speak TLS as it should ({getattr(error, 'reason', None) or error}). "
@@ -223,7 +224,8 @@ async def diagnose(invitation: Invitation, roots: bytes | None) -> str:
     return ""
 
 
-def _certificate_words(server: Address, error: ssl.SSLCertVerificationError) -> str:
+def certificate_words(server: Address, error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    """What is wrong, and what to do."""
     why = error.verify_message
     if "not yet valid" in why or "expired" in why:
         fix = "Check this machine's clock, then the certificate's dates."
@@ -234,4 +236,4 @@ def _certificate_words(server: Address, error: ssl.SSLCertVerificationError) -> 
             "If the control plane has its own authority, join with --ca-sha256 as the cluster's page "
             "shows it, or with --ca-file."
         )
-    return f"The certificate of {server} is not trusted: {why}. The token was not sent. {fix}"
+    return f"The certificate of {server} is not trusted: {why}.", fix
