@@ -2,7 +2,186 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import CharField, Count, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models.functions import Coalesce, JSONObject
+
+from accounts.models import Membership, Role
+from catalog.models import Listener
+from clusters.models import Cluster
+from publishing.models import (
+    AgentPublish,
+    Deployment,
+    DeploymentVerdict,
+    ProductPublish,
+    ProductPublishQuerySet,
+    PublishRevision,
+)
+from publishing.states import OPEN, Progress
+
+RECENT = 6  # deployments on the overview; their own page has them all
+TIMELINE = 20
+TROUBLES = 20
+SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
+SERVED = Q(status__in=["active", "suspended"])
+
+
+def told(user: Any) -> ProductPublishQuerySet:
+    """One publish with what its head and tabs show, in two queries."""
+    return (
+        ProductPublish.objects.visible_to(user)
+        .select_related(
+            "product",
+            "gateway",
+            "organization",
+            "live_revision",
+            "wanted_revision",
+            "published_by",
+            "withdrawn_by",
+        )
+        .prefetch_related(Prefetch("cluster", Cluster.objects.with_status()))
+        .with_reach()
+        .annotate(
+            role=_role(user),
+            revision_count=_number_of("revisions", PublishRevision),
+            deployment_count=_number_of("deployments", Deployment),
+            listeners=_listeners(),
+            troubles=_troubles(),
+        )
+    )
+
+
+def _role(user: Any) -> Any:
+    """The reader's role in the publish's organization."""
+    if user.is_superuser and user.scope is None:
+        return Value(Role.ADMIN, output_field=CharField())
+    rows = Membership.objects.filter(user=user, organization=OuterRef("organization"))
+    return Coalesce(Subquery(rows.values("role")[:1]), Value(""))
+
+
+def _number_of(name: str, model: Any) -> Any:
+    rows = model.objects.filter(publish=OuterRef("pk")).order_by().values("publish")
+    return Coalesce(Subquery(rows.annotate(count=Count("pk")).values("count")), 0)
+
+
+def _listeners() -> ArraySubquery:
+    rows = Listener.objects.filter(gateway=OuterRef("gateway")).order_by("port", "hostname")
+    shown = JSONObject(port="port", protocol="protocol", hostname="hostname")
+    return ArraySubquery(rows.values(json=shown))
+
+
+def _troubles() -> ArraySubquery:
+    """Agents whose gateway differs from what is live, or says something about it."""
+    live = OuterRef("live_revision__digest")
+    rows = AgentPublish.objects.filter(publish=OuterRef("pk"), agent__revoked_at=None)
+    odd = rows.annotate(live=Coalesce(live, Value(""))).filter(
+        ~Q(revision=Coalesce(live, Value(""))) | ~Q(error="") | ~Q(warning="")
+    )
+    shown = JSONObject(
+        agent="agent__name",
+        revision="revision",
+        live="live",
+        error="error",
+        warning="warning",
+        at="observed_at",
+    )
+    return ArraySubquery(odd.order_by("agent__name").values(json=shown)[:TROUBLES])
+
+
+def may_work(publish: Any) -> bool:
+    return publish.role in {Role.MEMBER, Role.ADMIN}
+
+
+def head(publish: Any) -> dict[str, Any]:
+    """For the part that all tabs of a publish share."""
+    ports = [listener["port"] for listener in publish.listeners]
+    return {
+        "publish": publish,
+        "cluster": publish.cluster,
+        "port": ports[0] if ports else None,
+        "may_work": may_work(publish),
+        "may_admin": publish.role == Role.ADMIN,
+        "drifted": [row for row in publish.troubles if row["revision"] != row["live"]],
+    }
+
+
+def overview(publish: Any) -> dict[str, Any]:
+    shown = deployments(publish)
+    latest = shown[0] if shown else None
+    return head(publish) | {
+        "latest": latest,
+        "deployments": shown[:RECENT],
+        "proof": proof(publish, shown),
+        "services": services_of(bundle_of(publish)),
+        "plans": publish.plans.annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED)),
+        "events": publish.events.select_related("actor", "agent", "deployment__revision").defer(
+            "deployment__revision__document"
+        )[:TIMELINE],
+    }
+
+
+def deployments(publish: ProductPublish) -> list[Deployment]:
+    """The newest, and the one that proved what is live."""
+    rows = Deployment.objects.filter(publish=publish)
+    newest = rows.order_by("-number").values("pk")[:RECENT]
+    proving = rows.filter(revision=publish.live_revision_id, status=Progress.SUCCEEDED)
+    wanted = Q(pk__in=newest) | Q(pk__in=proving.order_by("-number").values("pk")[:1])
+    return list(with_verdicts(rows.filter(wanted)).order_by("-number"))
+
+
+def with_verdicts(rows: Any) -> Any:
+    verdicts = DeploymentVerdict.objects.select_related("agent")
+    return (
+        rows.select_related("revision", "requested_by")
+        .defer("revision__document")
+        .prefetch_related(Prefetch("verdicts", verdicts))
+    )
+
+
+def proof(publish: ProductPublish, shown: list[Deployment]) -> list[dict[str, Any]]:
+    """What the gateways answered when the live revision was last proved, agent by agent."""
+    if publish.live_revision_id is None:
+        return []
+    proving = next(
+        (
+            row
+            for row in shown
+            if row.revision_id == publish.live_revision_id and row.status == Progress.SUCCEEDED
+        ),
+        None,
+    )
+    return [
+        call | {"agent": verdict.agent, "at": verdict.updated_at}
+        for verdict in (proving.verdicts.all() if proving else ())
+        for call in verdict.probe
+    ]
+
+
+def bundle_of(publish: ProductPublish) -> dict[str, Any]:
+    """What is live, else what is on its way; what would be sent now is another page's matter."""
+    revision = publish.live_revision or publish.wanted_revision
+    return json.loads(revision.document) if revision else {}
+
+
+def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
+    """What a row of the list shows."""
+    opened = Deployment.objects.filter(status__in=OPEN)
+    return (
+        publishes.select_related("product", "cluster", "live_revision", "wanted_revision")
+        .defer("live_revision__document", "wanted_revision__document")
+        .prefetch_related(Prefetch("deployments", opened, to_attr="open_deployments"))
+        .with_reach()
+        .annotate(subscribers=_subscribers())
+    )
+
+
+def _subscribers() -> Any:
+    model = ProductPublish._meta.get_field("subscriptions").related_model
+    rows = model.objects.filter(SERVED, publish=OuterRef("pk")).order_by().values("publish")
+    return Coalesce(Subquery(rows.annotate(count=Count("pk")).values("count")), 0)
 
 
 def services_of(bundle: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -141,12 +142,19 @@ def _settings(user: Any, product: Product, draft: Any, cluster: Any) -> dict[str
         and str(publish.gateway_id) == data.get("gateway_id")
         and publish.status != Status.WITHDRAWN
     }
+    return settings_choices(taken) | {
+        "base_paths": sorted({row.base_path for row in product.services.all()})
+    }
+
+
+def settings_choices(taken: Mapping[str, ProductPublish] | None = None) -> dict[str, Any]:
+    """`taken`: the publishes that have an environment's place already."""
+    others = taken or {}
     return {
-        "taken": taken,
         "environments": [
-            (Environment.DEV, _("Development"), taken.get("dev")),
-            (Environment.STAGE, _("Staging"), taken.get("stage")),
-            (Environment.PROD, _("Production"), taken.get("prod")),
+            (Environment.DEV, _("Development"), others.get("dev")),
+            (Environment.STAGE, _("Staging"), others.get("stage")),
+            (Environment.PROD, _("Production"), others.get("prod")),
         ],
         "modes": [
             (AuthMode.NONE, _("Anyone may call. Not recommended for production.")),
@@ -158,7 +166,6 @@ def _settings(user: Any, product: Product, draft: Any, cluster: Any) -> dict[str
             (Visibility.PUBLIC, _("Everyone finds it in the marketplace and may subscribe.")),
             (Visibility.PRIVATE, _("Only consumers you invite can see it.")),
         ],
-        "base_paths": sorted({row.base_path for row in product.services.all()}),
     }
 
 

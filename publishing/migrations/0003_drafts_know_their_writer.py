@@ -5,40 +5,53 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('catalog', '0001_initial'),
-        ('publishing', '0002_revisions_never_change'),
+        ("catalog", "0001_initial"),
+        ("publishing", "0002_revisions_never_change"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='publishdraft',
-            options={'ordering': ['-updated_at', 'id']},
+            name="publishdraft",
+            options={"ordering": ["-updated_at", "id"]},
         ),
         migrations.AddField(
-            model_name='publishdraft',
-            name='version',
+            model_name="publishdraft",
+            name="version",
             field=models.PositiveIntegerField(default=1, editable=False),
         ),
         migrations.AddField(
-            model_name='publishdraft',
-            name='writer',
+            model_name="publishdraft",
+            name="writer",
             field=models.CharField(blank=True, editable=False, max_length=32),
         ),
         migrations.AlterField(
-            model_name='publishdraft',
-            name='step',
-            field=models.CharField(choices=[('cluster', 'Cluster'), ('gateway', 'Gateway'), ('settings', 'Environment · auth · access'), ('review', 'Review')], default='cluster', editable=False, max_length=16, verbose_name='step'),
+            model_name="publishdraft",
+            name="step",
+            field=models.CharField(
+                choices=[
+                    ("cluster", "Cluster"),
+                    ("gateway", "Gateway"),
+                    ("settings", "Environment · auth · access"),
+                    ("review", "Review"),
+                ],
+                default="cluster",
+                editable=False,
+                max_length=16,
+                verbose_name="step",
+            ),
         ),
         migrations.AlterField(
-            model_name='publishdraft',
-            name='updated_at',
-            field=models.DateTimeField(auto_now=True, verbose_name='updated'),
+            model_name="publishdraft",
+            name="updated_at",
+            field=models.DateTimeField(auto_now=True, verbose_name="updated"),
         ),
         migrations.AddConstraint(
-            model_name='publishdraft',
-            constraint=models.CheckConstraint(condition=models.Q(('step__in', ['cluster', 'gateway', 'settings', 'review'])), name='publishing_draft_step_known'),
+            model_name="publishdraft",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("step__in", ["cluster", "gateway", "settings", "review"])),
+                name="publishing_draft_step_known",
+            ),
         ),
     ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django import template
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from core.durations import words
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish, PublishEvent
-from publishing.states import Outcome, Progress, Status
+from publishing.states import OUTSTANDING, Outcome, Progress, Status
 
 register = template.Library()
+MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Badge:
     tone: str  # ok | warn | bad | busy | "" (idle)
     icon: str
     label: str
+    waiting: bool = False  # its deployment needs a word from it
 
 
 _PUBLISH = {
@@ -55,6 +59,11 @@ _EVENT = {
     "superseded": ("", "replace"),
     "cancelled": ("", "ban"),
     "queued": ("warn", "hourglass-low"),
+    "roll_back": ("busy", "arrow-back-up"),
+    "waived": ("warn", "minus"),
+    "drifted": ("warn", "alert-triangle"),
+    "restored": ("ok", "shield-check"),
+    "restore": ("busy", "refresh"),
 }
 
 
@@ -70,7 +79,9 @@ def deployment_badge(deployment: Deployment) -> Badge:
 
 @register.filter
 def outcome_badge(verdict: DeploymentVerdict) -> Badge:
-    return Badge(*_OUTCOME[Outcome(verdict.outcome)], verdict.get_outcome_display())
+    tone, icon = _OUTCOME[Outcome(verdict.outcome)]
+    waiting = verdict.outcome in OUTSTANDING
+    return Badge(tone, icon, verdict.get_outcome_display(), waiting)
 
 
 @register.filter
@@ -127,6 +138,18 @@ def _stage(
 
 
 @register.filter
+def took(deployment: Deployment) -> str:
+    """From the click to the end; nothing while it is open."""
+    if deployment.finished_at is None:
+        return ""
+    span = deployment.finished_at - deployment.created_at
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < MINUTE else words(span, "left", get_language() or "en")
+
+
+@register.filter
 def tally(deployment: Deployment) -> dict[str, int]:
     """How many agents are where, for the summary line above the bar."""
     outcomes = [verdict.outcome for verdict in deployment.verdicts.all()]
@@ -159,6 +182,11 @@ def event_text(event: PublishEvent) -> str:
         "failed": _("Deployment %(number)s failed"),
         "superseded": _("Deployment %(number)s superseded"),
         "cancelled": _("Deployment %(number)s cancelled by %(who)s"),
+        "roll_back": _("Deployment %(number)s started by %(who)s: back to %(revision)s"),
+        "waived": _("%(who)s let the withdrawal go on without %(agent)s"),
+        "drifted": _("%(agent)s no longer serves what is live"),
+        "restored": _("%(agent)s serves what is live again"),
+        "restore": _("%(who)s asked the agents to restore what is live"),
     }
     text = words.get(event.kind, event.kind)
     return text % {"who": who, "agent": agent, "revision": revision, "number": number}

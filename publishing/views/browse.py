@@ -1,259 +1,170 @@
-"""Pages of publishes: what is wanted, what is live and how it is proved."""
+"""Publishes: the list, and the tabs of one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_safe
 
-from accounts import access
 from clusters.models import Cluster
-from core.errors import DomainError
-from core.htmx import add_error, wants_partial
-from publishing.compile import compile_publish
-from publishing.forms.actions import PublishForm, WithdrawForm
-from publishing.models import AgentPublish, Deployment, DeploymentVerdict, ProductPublish
-from publishing.services import publishes as service
-from publishing.states import OPEN, Progress, Status
+from clusters.views.shared import page
+from publishing import stories
+from publishing.filters import DeploymentFilter, ProductPublishFilter
+from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
+from publishing.models import Deployment, Environment, PublishDraft
+from publishing.services import revisions as compared
+from publishing.states import Kind, Progress, Status
+from publishing.views.shared import own, told
 
 PAGE_SIZE = 25
-RECENT = 8  # deployments, revisions; the API has them all
-TIMELINE = 20
-SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
+DRAFTS = 10
+MAX_DIGITS = 9
 
 
 @login_required
-@require_GET
+@require_safe
 def publishes(request: HttpRequest) -> HttpResponse:
-    rows = _rows(request)
-    counts = dict(_own(request).order_by().values_list("status").annotate(Count("pk")))
-    status = request.GET.get("status", "")
-    if status in Status.values:
-        rows = rows.filter(status=status)
-    if search := request.GET.get("search", "").strip():
-        rows = rows.filter(
-            Q(product__name__icontains=search)
-            | Q(hostname_base__icontains=search)
-            | Q(cluster__name__icontains=search)
-        )
-    context = {
-        "page": Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+    mine = own(request)
+    chosen = ProductPublishFilter(request.GET, stories.rows(mine))
+    counts = dict(mine.order_by().values_list("status").annotate(Count("pk")))
+    context = _listing(request, chosen, ["-created_at", "pk"]) | {
         "segments": [("", _("All"), sum(counts.values()))]
         + [(value, label, counts.get(value, 0)) for value, label in Status.choices],
-        "status": status,
-        "search": search,
+        "drafts": _drafts(request),
+        "clusters": _clusters(mine),
+        "environments": Environment.values,
     }
-    template = "publishing/list.html" + ("#publish-rows" if wants_partial(request) else "")
-    return render(request, template, context)
+    return page(request, "publishing/list.html", "publish-rows", context)
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    publish_row = _visible(request, pk)
-    template = "publishing/detail.html" + ("#publish-live" if wants_partial(request) else "")
-    return render(request, template, _story(request, publish_row))
+    return page(request, "publishing/detail.html", "publish-live", detail_context(request, pk))
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
-def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask once, take a note, then send it to the cluster."""
-    form = PublishForm(_typed(request))
-    return _confirm(
-        request,
-        _visible(request, pk),
-        form,
-        template="publishing/confirm_publish.html",
-        act=lambda note: service.publish(actor=request.user, publish_id=pk, note=note),
-    )
+@require_safe
+def changes(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What is defined now beside what is live: a page, and the part of the detail that tells so."""
+    publish = told(request, pk)
+    context = stories.head(publish) | {"pending": compared.pending(publish)}
+    return page(request, "publishing/changes.html", "changes", context)
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
-def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask with what it means for subscribers, then take it off the gateways."""
-    form = WithdrawForm(_typed(request))
-    return _confirm(
-        request,
-        _visible(request, pk),
-        form,
-        template="publishing/confirm_withdraw.html",
-        act=lambda reason: service.withdraw(actor=request.user, publish_id=pk, reason=reason),
-    )
-
-
-@login_required
-@require_POST
-def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
-    deployment = get_object_or_404(Deployment.objects.visible_to(request.user), pk=pk)
-    try:
-        service.cancel(actor=request.user, deployment_id=pk)
-    except DomainError as error:
-        publish_row = _visible(request, deployment.publish_id)
-        context = _story(request, publish_row) | {"refusal": error.message}
-        return render(request, "publishing/detail.html", context, status=error.status)
-    return redirect("publishing:detail", deployment.publish_id)
-
-
-def _typed(request: HttpRequest) -> Any:
-    """What to bind a form to. An empty POST is one too: every field may be blank."""
-    return request.POST if request.method == "POST" else None
-
-
-def _confirm(
-    request: HttpRequest,
-    publish_row: ProductPublish,
-    form: PublishForm | WithdrawForm,
-    *,
-    template: str,
-    act: Callable[..., object],
-) -> HttpResponse:
-    access.require(request.user, publish_row.organization_id)
-    if request.method == "POST" and form.is_valid():
-        try:
-            act(**form.cleaned_data)
-        except DomainError as error:
-            add_error(form, error)
-        else:
-            return redirect("publishing:detail", publish_row.pk)
-    context = {"publish": publish_row, "form": form} | _affected(publish_row)
-    return render(request, template, context, status=422 if form.errors else 200)
-
-
-def _affected(publish_row: ProductPublish) -> dict[str, Any]:
-    return {
-        "agents": publish_row.cluster.agents.live().count(),
-        "subscribers": publish_row.subscriptions.filter(status__in=["active", "suspended"]).count(),
-        "routes": _routes(publish_row),
+@require_safe
+def revisions(request: HttpRequest, pk: UUID) -> HttpResponse:
+    publish = told(request, pk)
+    rows = publish.revisions.select_related("created_by").defer("document")
+    context = stories.head(publish) | {
+        "page": Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+        "tab": "revisions",
     }
+    return page(request, "publishing/revisions.html", "revision-rows", context)
 
 
-def _own(request: HttpRequest) -> QuerySet[ProductPublish]:
-    """The active organization's publishes; a superuser without one sees all."""
-    rows = ProductPublish.objects.visible_to(request.user)
-    organization = getattr(request, "organization", None)
-    return rows.filter(organization=organization) if organization else rows
+@login_required
+@require_safe
+def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
+    """One revision beside another (`?with=`), or beside what is live."""
+    context = revision_context(request, pk, number) | {"form": RollBackForm()}
+    return page(request, "publishing/revision.html", "comparison", context)
 
 
-def _rows(request: HttpRequest) -> QuerySet[ProductPublish]:
-    open_deployments = Deployment.objects.filter(status__in=OPEN)
-    return (
-        _own(request)
-        .select_related("product", "cluster", "gateway", "live_revision")
-        .prefetch_related(Prefetch("deployments", open_deployments, to_attr="open_deployments"))
-        .annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED, distinct=True))
-        # Grouping drops the model's own ordering.
-        .order_by("-created_at", "id")
+@login_required
+@require_safe
+def deployments(request: HttpRequest) -> HttpResponse:
+    rows = Deployment.objects.filter(publish__in=own(request))
+    shown = stories.with_verdicts(rows).select_related(
+        "publish__product", "publish__cluster", "revision", "requested_by"
+    )
+    chosen = DeploymentFilter(request.GET, shown)
+    context = _listing(request, chosen, ["-created_at", "-number", "pk"]) | {
+        "statuses": Progress.choices,
+        "kinds": Kind.choices,
+        "environments": Environment.values,
+        "clusters": _clusters(own(request)),
+    }
+    return page(request, "publishing/deployments.html", "deployment-rows", context)
+
+
+@login_required
+@require_safe
+def deployment(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return page(
+        request, "publishing/deployment.html", "deployment-live", deployment_context(request, pk)
     )
 
 
-def _visible(request: HttpRequest, pk: UUID) -> ProductPublish:
-    rows = ProductPublish.objects.visible_to(request.user).select_related(
-        "product",
-        "cluster",
-        "gateway",
-        "organization",
-        "live_revision",
-        "wanted_revision",
-        "published_by",
-        "withdrawn_by",
-        "created_by",
-    )
-    return get_object_or_404(rows, pk=pk)
-
-
-def _story(request: HttpRequest, publish_row: ProductPublish) -> dict[str, Any]:
-    """Everything the page tells, in a number of queries that does not grow with the rows."""
-    recent = _recent_deployments(publish_row)
-    latest = recent[0] if recent else None
-    cluster = Cluster.objects.with_status().get(pk=publish_row.cluster_id)
-    return {
-        "publish": publish_row,
-        "cluster": cluster,
-        "ports": [listener.port for listener in publish_row.gateway.listeners.all()],
-        "may_work": access.can(request.user, publish_row.organization_id),
-        "latest": latest,
-        "deployments": recent,
-        "proof": _proof(publish_row),
-        "routes": _routes(publish_row),
-        "plans": publish_row.plans.annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED)),
-        "revisions": publish_row.revisions.select_related("created_by")[:RECENT],
-        "revision_count": publish_row.revisions.count(),
-        "events": publish_row.events.select_related("actor", "agent", "deployment__revision")[
-            :TIMELINE
-        ],
-        "serving": _serving(publish_row),
+def detail_context(request: HttpRequest, pk: UUID) -> dict[str, Any]:
+    return stories.overview(told(request, pk)) | {
+        "tab": "overview",
         "publish_form": PublishForm(),
         "withdraw_form": WithdrawForm(),
     }
 
 
-def _recent_deployments(publish_row: ProductPublish) -> list[Deployment]:
-    verdicts = DeploymentVerdict.objects.select_related("agent")
-    return list(
-        publish_row.deployments.select_related("revision", "requested_by").prefetch_related(
-            Prefetch("verdicts", verdicts)
-        )[:RECENT]
-    )
-
-
-def _proof(publish_row: ProductPublish) -> list[dict[str, Any]]:
-    """What the gateways answered when the live revision was proved, agent by agent."""
-    verdicts = (
-        DeploymentVerdict.objects.filter(
-            deployment__publish=publish_row,
-            deployment__revision=publish_row.live_revision,
-            deployment__status=Progress.SUCCEEDED,
-        )
-        .exclude(probe=[])
-        .select_related("agent", "deployment")
-        .order_by("-deployment__number", "agent__name")
-    )
-    if publish_row.live_revision_id is None:
-        return []
-    newest = list(verdicts[:50])
-    return [
-        call | {"agent": verdict.agent, "at": verdict.updated_at}
-        for verdict in newest
-        if verdict.deployment_id == newest[0].deployment_id
-        for call in verdict.probe
-    ]
-
-
-def _routes(publish_row: ProductPublish) -> list[dict[str, Any]]:
-    """The routes by service: of the live bundle, else of what a publish would send now."""
-    revision = publish_row.live_revision or publish_row.wanted_revision
-    try:
-        document = revision.document if revision else compile_publish(publish_row).document
-    except DomainError:
-        return []
-    bundle = json.loads(document)
-    routes: dict[str, list[dict[str, Any]]] = {}
-    for route in bundle.get("routes", []):
-        routes.setdefault(route["upstream_id"], []).append(route)
-    return [
-        upstream | {"routes": sorted(routes.get(upstream["id"], []), key=lambda r: r["path"])}
-        for upstream in bundle.get("upstreams", [])
-    ]
-
-
-def _serving(publish_row: ProductPublish) -> dict[str, Any]:
-    """On how many of the cluster's agents the live revision really is, as they see it."""
-    agents = publish_row.cluster.agents.filter(revoked_at=None)
-    rows = AgentPublish.objects.filter(publish=publish_row, agent__in=agents)
-    digest = publish_row.live_revision.digest if publish_row.live_revision else ""
-    return {
-        "total": agents.count(),
-        "live": rows.filter(revision=digest).count() if digest else 0,
-        "warnings": [row for row in rows.select_related("agent") if row.warning or row.error],
+def deployment_context(request: HttpRequest, pk: UUID) -> dict[str, Any]:
+    rows = stories.with_verdicts(Deployment.objects.visible_to(request.user))
+    row = get_object_or_404(rows, pk=pk)
+    publish = told(request, row.publish_id)
+    events = publish.events.filter(deployment=row).select_related("actor", "agent")
+    return stories.head(publish) | {
+        "deployment": row,
+        "events": events.select_related("deployment__revision").defer(
+            "deployment__revision__document"
+        ),
     }
+
+
+def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, Any]:
+    publish = told(request, pk)
+    other = request.GET.get("with", "")
+    if other and not (other.isascii() and other.isdigit() and len(other) <= MAX_DIGITS):
+        raise Http404
+    return stories.head(publish) | {
+        "tab": "revisions",
+        "number": number,
+        "other": int(other) if other else None,
+        "preview": compared.compare_revisions(
+            publish, number=number, other=int(other) if other else None
+        ),
+        "numbers": publish.revisions.exclude(number=number).values_list("number", flat=True)[:50],
+        "affected": compared.affected(publish),
+    }
+
+
+def _listing(request: HttpRequest, chosen: Any, order: list[str]) -> dict[str, Any]:
+    """The page of rows; with filters that nobody knows, none, and what is wrong with them."""
+    asked = chosen.form.cleaned_data if chosen.form.is_valid() else {}
+    found = chosen.qs if chosen.form.is_valid() else chosen.queryset.none()
+    query = request.GET.copy()
+    query.pop("page", None)
+    return {
+        "page": Paginator(found.order_by(*order), PAGE_SIZE).get_page(request.GET.get("page")),
+        "asked": asked,
+        "problems": [
+            f"{name}: {' '.join(words)}" for name, words in (chosen.form.errors or {}).items()
+        ],
+        "narrowed": any(asked.values()) or bool(chosen.form.errors),
+        "query": f"{query.urlencode()}&" if query else "",
+    }
+
+
+def _drafts(request: HttpRequest) -> QuerySet[PublishDraft]:
+    rows = PublishDraft.objects.visible_to(request.user).select_related("product")
+    organization = request.organization  # type: ignore[attr-defined]
+    return (rows.filter(product__organization=organization) if organization else rows)[:DRAFTS]
+
+
+def _clusters(publishes: Any) -> Any:
+    rows = Cluster.objects.filter(pk__in=publishes.order_by().values("cluster"))
+    return rows.order_by("name").values_list("pk", "name")

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from core.errors import DomainError, InvalidInput
+from publishing import stories
 from publishing.models import ProductPublish, ProductPublishQuerySet
 
 
@@ -20,19 +21,9 @@ def own(request: HttpRequest) -> ProductPublishQuerySet:
     return rows.filter(organization=organization) if organization else rows
 
 
-def visible(request: HttpRequest, pk: UUID) -> ProductPublish:
-    rows = ProductPublish.objects.visible_to(request.user).select_related(
-        "product",
-        "cluster",
-        "gateway",
-        "organization",
-        "live_revision",
-        "wanted_revision",
-        "published_by",
-        "withdrawn_by",
-        "created_by",
-    )
-    return get_object_or_404(rows, pk=pk)
+def told(request: HttpRequest, pk: UUID) -> Any:
+    """One publish with what its pages show, or a 404."""
+    return get_object_or_404(stories.told(request.user), pk=pk)
 
 
 def typed(request: HttpRequest) -> Any:
