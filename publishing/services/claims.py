@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from catalog.addresses import canonical
 from core.errors import DomainError
 from publishing.models import HostClaim, ProductPublish, PublishRevision, RouteClaim
 
@@ -34,7 +35,8 @@ class Claim(NamedTuple):
         return self.port, self.host, self.match, self.path, self.method
 
     def __str__(self) -> str:
-        return f"{self.method} {self.host}:{self.port}{self.path}"
+        path = self.path.replace("{}", "{…}")
+        return f"{self.method} {self.host}:{self.port}{path}"
 
 
 def check(publish: ProductPublish, bundle: dict[str, Any], *, actor: Any) -> None:
@@ -69,14 +71,18 @@ def sync(publish: ProductPublish) -> None:
 
 
 def claims_of(bundle: dict[str, Any]) -> list[Claim]:
-    """In the order of the bundle; a claim that is there twice is a conflict of the product with itself."""
+    """In the order of the bundle; a claim that is there twice is a conflict of the product with itself.
+
+    What a parameter is called means nothing: /users/{id} and /users/{name} are one place, of one publish.
+    /users/me is another; that it goes before /users/{id} is the gateway's to know, and no conflict.
+    """
     return [
         Claim(
             port=listener["port"],
             protocol=listener["protocol"],
             host=bundle["host"],
             match=route["match"],
-            path=route["path"],
+            path=canonical(route["path"]),
             method=method,
         )
         for listener in bundle.get("listeners", [])

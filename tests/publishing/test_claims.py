@@ -137,6 +137,44 @@ def test_two_routes_of_one_product_in_the_same_place_are_refused():
     ]
 
 
+def test_what_a_parameter_is_called_means_nothing():
+    stage = Stage()
+    other = neighbour(stage)
+    service = stage.publish.product.services.get()
+    RouteFactory(service=service, path="/users/{id}", match="exact", methods=["GET"])
+    RouteClaimFactory(
+        publish=other, path=f"{service.base_path}/users/{{}}", match="exact", method="GET"
+    )
+    error = refusal_of(stage)
+    assert error.code == "route_conflict"
+    place = f"GET {stage.publish.hostname_base}:8080{service.base_path}/users/{{…}}"
+    assert error.details["routes"] == [place]
+
+
+def test_two_routes_of_one_product_may_not_differ_in_a_parameters_name_alone():
+    stage = Stage()
+    service = stage.publish.product.services.get()
+    RouteFactory(service=service, path="/users/{id}", methods=["GET"])
+    RouteFactory(service=service, path="/users/{name}", methods=["GET"])
+    assert refusal_of(stage).code == "route_conflict"
+
+
+def test_a_literal_beside_a_parameter_is_another_route():
+    stage = Stage()
+    service = stage.publish.product.services.get()
+    RouteFactory(service=service, path="/users/{id}", match="exact", methods=["GET"])
+    RouteFactory(service=service, path="/users/{id}", match="prefix", methods=["GET"])
+    RouteFactory(service=service, path="/users/me", match="exact", methods=["GET"])
+    RouteFactory(service=service, path="/users/{name}", match="exact", methods=["PUT"])
+    assert stage.click().status == "QUEUED"
+    base = service.base_path
+    assert held(stage.publish) >= {
+        (8080, f"{base}/users/{{}}", "GET"),
+        (8080, f"{base}/users/{{}}", "PUT"),
+        (8080, f"{base}/users/me", "GET"),
+    }
+
+
 def test_listeners_of_one_port_agree_on_the_protocol():
     stage = Stage()
     other = ProductPublishFactory(cluster=stage.cluster, published=True)

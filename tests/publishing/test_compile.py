@@ -14,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.wire import bundle_pb2
+from catalog.api.examples import BY_KIND
 from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Product, Route
 from publishing.compile import (
+    SCHEMA_2_ROUTE,
+    SCHEMA_2_UPSTREAM,
     Definition,
     compile_bundle,
     compile_publish,
@@ -116,13 +119,136 @@ def test_the_document_is_canonical_and_named_by_its_hash():
     assert again == compiled.document
 
 
+def changed(part: str, index: int, **values):
+    rows = definition()
+    for field, value in values.items():
+        setattr(getattr(rows, part)[index], field, value)
+    return rows
+
+
+# --- Policies and parameters -----------------------------------------------------------------------
+
+
+def with_policies(**configs) -> Definition:
+    rows = definition()
+    service = rows.services[0]
+    policies = [
+        Policy(pk=uid(40 + place), service=service, kind=kind, config=config)
+        for place, (kind, config) in enumerate(configs.items())
+    ]
+    return replace(rows, policies=policies)
+
+
+def upstreams(rows: Definition) -> list[dict]:
+    return compile_bundle(rows).bundle["upstreams"]
+
+
+def test_policies_are_of_every_call_to_their_service():
+    rows = with_policies(**BY_KIND)
+    bundle = json_format.Parse(compile_bundle(rows).document, bundle_pb2.Bundle())
+    billing, refunds = bundle.upstreams
+    assert list(billing.cors.allow_origins) == ["https://*.example.com", "https://example.com"]
+    assert list(billing.cors.allow_methods) == ["GET", "POST"]
+    assert (billing.cors.max_age, billing.cors.allow_credentials) == (600, False)
+    assert list(billing.callers.allow) == ["198.51.100.0/24", "2001:db8::/32"]
+    assert list(billing.callers.deny) == ["198.51.100.66/32"]
+    assert billing.max_request_bytes == 1_048_576
+    assert not refunds.HasField("cors")
+    assert not refunds.HasField("callers")
+    mine, others = bundle.routes[0], bundle.routes[-1]
+    assert list(mine.remove_request_headers) == ["cookie"]
+    assert list(mine.remove_response_headers) == ["server"]
+    assert not others.remove_request_headers
+
+
+@pytest.mark.parametrize(
+    ("mode", "headers"),
+    [
+        ("api-key", ["content-type", "x-api-key"]),
+        ("oauth2", ["authorization", "content-type"]),
+        ("none", ["content-type"]),
+    ],
+)
+def test_web_pages_may_send_the_credential(mode, headers):
+    rows = with_policies(cors=BY_KIND["cors"])
+    rows.publish.auth_mode = mode
+    assert upstreams(rows)[0]["cors"]["allow_headers"] == headers
+
+
+def test_an_empty_list_of_addresses_is_left_out():
+    rows = with_policies(ip={"allow": ["10.0.0.0/8"], "deny": []})
+    assert upstreams(rows)[0]["callers"] == {"allow": ["10.0.0.0/8"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "schema"),
+    [
+        (definition(), 1),
+        (with_policies(headers={"request": {"x-a": "1"}}), 1),
+        (with_policies(headers={"remove_request": ["x-a"]}), 2),
+        (with_policies(headers={"remove_response": ["x-a"]}), 2),
+        (with_policies(headers={"remove_response": []}), 1),
+        (with_policies(cors=BY_KIND["cors"]), 2),
+        (with_policies(ip=BY_KIND["ip"]), 2),
+        (with_policies(request_size=BY_KIND["request_size"]), 2),
+    ],
+)
+def test_the_schema_is_the_lowest_that_knows_it_all(rows, schema):
+    """An agent refuses a schema that it does not know, instead of serving without a policy."""
+    assert compile_bundle(rows).bundle["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    ("values", "schema"),
+    [
+        ({"path": "/users/{id}"}, 2),
+        ({"path": "/users/%7Bid%7D"}, 1),
+        ({"retries": 1, "retry_unsafe": True}, 2),
+        ({"retries": 0, "retry_unsafe": True}, 1),
+        ({"retries": 1}, 1),
+    ],
+)
+def test_the_schema_of_what_a_route_uses(values, schema):
+    assert compile_bundle(changed("routes", 0, **values)).bundle["schema"] == schema
+
+
+def test_every_field_of_a_bundle_has_its_schema():
+    """Whoever adds a field decides here whether an agent that does not know it may serve without it."""
+    known = {
+        "Bundle": "schema publish_id host listeners auth routes upstreams",
+        "Listener": "port protocol tls",  # agents that do not know a protocol refuse it
+        "Auth": "mode issuer audience scopes",
+        "Route": "id match path methods rewrite timeout_ms retries upstream_id set_request_headers"
+        " set_response_headers",
+        "Upstream": "id name backends",
+        "Backend": "id host port tls weight health_check_path",
+    }
+    newer = {"Route": SCHEMA_2_ROUTE, "Upstream": SCHEMA_2_UPSTREAM}
+    for name, fields in known.items():
+        declared = {field.name for field in getattr(bundle_pb2, name).DESCRIPTOR.fields}
+        assert declared == {*fields.split(), *newer.get(name, ())}, name
+
+
+OLD_DIGEST = "69e7eb3c09f7da5119191a09c892eaaf862cd1a1f4319cb42c3e9de92ee19a38"
+
+
+def test_older_bundles_keep_their_digest():
+    """What is live stays live: a new version of the portal finds nothing to publish."""
+    assert compile_bundle(definition()).digest == OLD_DIGEST
+
+
 @settings(deadline=None, max_examples=60)
 @given(seed=st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(seed: random.Random):
-    rows = definition()
+    rows = with_policies(**BY_KIND)
 
     def shuffled(items):
         return seed.sample(list(items), len(items))
+
+    def shuffle(value):
+        if isinstance(value, dict):
+            return dict(shuffled(value.items()))
+        return shuffled(value) if isinstance(value, list) else value
 
     other = replace(
         rows,
@@ -134,17 +260,8 @@ def test_the_order_of_the_rows_does_not_matter(seed: random.Random):
     for route in other.routes:
         route.methods = shuffled(route.methods)
     for policy in other.policies:
-        policy.config = {
-            side: dict(shuffled(headers.items())) for side, headers in policy.config.items()
-        }
-    assert compile_bundle(other) == compile_bundle(definition())
-
-
-def changed(part: str, index: int, **values):
-    rows = definition()
-    for field, value in values.items():
-        setattr(getattr(rows, part)[index], field, value)
-    return rows
+        policy.config = {key: shuffle(value) for key, value in shuffled(policy.config.items())}
+    assert compile_bundle(other) == compile_bundle(with_policies(**BY_KIND))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +274,8 @@ def changed(part: str, index: int, **values):
         changed("services", 0, base_path="/bill"),
         changed("backends", 0, weight=4),
         changed("backends", 0, tls=True),
+        changed("routes", 2, retry_unsafe=True),
+        with_policies(cors=BY_KIND["cors"]),
         changed("listeners", 0, port=8444),
         changed("policies", 0, config={"response": {"x-a": "1"}}),
     ],
