@@ -1,11 +1,10 @@
-"""What the rows of the database must say at the end of a round, and what may be where: I2, I4, I5, I6."""
+"""What the rows of the database must say at the end of a round, and what may be where: I2, I4, I6."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from deploy.local.faults.history import History
-from deploy.local.faults.intruder import MARK
 from deploy.local.faults.sight import Route, generation_on_disk, on_disk, served_by
 from deploy.local.faults.world import Place, World
 
@@ -27,7 +26,6 @@ class Ledger:
         self._check_ends()
         self._check_verdicts()
         self._check_generations()
-        self._check_lies()
         self._check_claims()
         for place in self._world.places:
             self._check_tenants(place)
@@ -75,22 +73,6 @@ class Ledger:
             if held < row["generation"]:
                 words = f"{row['name']} holds generation {held}, acknowledged {row['generation']}"
                 self._history.violate("I2", words)
-
-    # --- I5: nothing that was said in a session that was over ---
-
-    def _check_lies(self) -> None:
-        rows = self._world.rows(
-            "SELECT 'a verdict' AS what, deployment_id::text AS id FROM publishing_deploymentverdict"
-            "  WHERE error LIKE %s"
-            " UNION ALL SELECT 'an agent', name FROM clusters_agent WHERE last_error LIKE %s"
-            " UNION ALL SELECT 'a row of what is served', agent_id::text"
-            "  FROM publishing_agentpublish WHERE error LIKE %s",
-            *[f"{MARK}%"] * 3,
-        )
-        for row in rows:
-            self._history.violate(
-                "I5", f"{row['what']} of {row['id']} says what an old session said"
-            )
 
     # --- I6: nothing of one tenant or cluster at another's ---
 

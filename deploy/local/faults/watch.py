@@ -8,6 +8,7 @@ import time
 import psycopg
 
 from deploy.local.faults.history import History
+from deploy.local.faults.intruder import MARK
 from deploy.local.faults.sight import generation_on_disk
 from deploy.local.faults.world import STEADY, Place, World
 from deploy.local.smoke.portal import Gateway
@@ -73,6 +74,7 @@ class Watch(threading.Thread):
             " WHERE outcome IN ('applied', 'failed')"
         )
         self._stays(self._verdicts, {row["id"]: row["outcome"] for row in words}, "I4 the verdict")
+        self._look_for_lies()
         self._look_at_revocations()
 
     def _stays(self, known: dict[str, str], now: dict[str, str], what: str) -> None:
@@ -81,6 +83,19 @@ class Watch(threading.Thread):
             if now.get(pk) != value:
                 self._history.violate(what, f"{pk} was {value} and is {now.get(pk, 'gone')}")
         known |= now
+
+    def _look_for_lies(self) -> None:
+        """What an intruder said in a session that was over: the agent's next report would cover it up."""
+        rows = self._world.rows(
+            "SELECT 'a verdict' AS what, deployment_id::text AS id FROM publishing_deploymentverdict"
+            "  WHERE error LIKE %s"
+            " UNION ALL SELECT 'the row', name FROM clusters_agent WHERE last_error LIKE %s",
+            *[f"{MARK}%"] * 2,
+        )
+        for row in rows:
+            self._history.violate(
+                "I5", f"{row['what']} of {row['id']} says what an old session said"
+            )
 
     # --- I8: an acknowledged revocation holds ---
 
