@@ -38,8 +38,13 @@ class Visibility(models.TextChoices):
 
 class ProductPublishQuerySet(TenantQuerySet):
     def with_reach(self) -> ProductPublishQuerySet:
-        """Annotate on how many of the cluster's agents the live revision really is: live_on of agents."""
-        agents = Agent.objects.filter(cluster=OuterRef("cluster"), revoked_at=None)
+        """Annotate on how many of the cluster's agents that drive the gateway's class the live revision
+        really is: live_on of agents."""
+        agents = Agent.objects.filter(
+            cluster=OuterRef("cluster"),
+            revoked_at=None,
+            gateway_classes__contains=[OuterRef("gateway__gateway_class")],
+        )
         serving = AgentPublish.objects.filter(
             publish=OuterRef("pk"),
             revision=OuterRef("live_revision__digest"),
@@ -289,6 +294,8 @@ class AgentPublish(models.Model):
     revision = models.CharField(_("revision"), max_length=64, blank=True)  # digest; "" = nothing
     error = models.TextField(_("error"), blank=True)
     warning = models.TextField(_("warning"), blank=True)
+    # The last revision it served that was live or wanted then; "" = none, or nothing is live any more.
+    applied = models.CharField(_("applied"), max_length=64, blank=True, editable=False)
     # Since when it serves something else than what is live, which it had served; None = it does not.
     drifted_at = models.DateTimeField(_("drifted"), null=True, editable=False)
     observed_at = models.DateTimeField(_("observed"), default=timezone.now, editable=False)
