@@ -23,10 +23,21 @@ from clusters.models import Cluster
 
 class ApiServiceFilter(django_filters.FilterSet):
     product_id = django_filters.UUIDFilter(field_name="products")
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name, version, description and base path."
+    )
 
     class Meta:
         model = ApiService
         fields = ["name", "version", "base_path"]
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(
+            Q(name__icontains=value)
+            | Q(version__icontains=value)
+            | Q(description__icontains=value)
+            | Q(base_path__icontains=value)
+        )
 
 
 class ProductFilter(django_filters.FilterSet):

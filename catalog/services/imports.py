@@ -121,10 +121,10 @@ def apply(
         service = _create(actor, row, name, version, base_path, backends)
         told = {"routes": len(row.preview["routes"])}
     else:
-        access_lock = ApiService.objects.select_for_update(of=("self",), no_key=True)
-        access_lock.get(pk=row.service_id)
+        # From here on nobody edits the routes that the changes are computed from.
+        ApiService.objects.select_for_update(of=("self",)).get(pk=row.service_id)
+        _require_seen(changes_of(row), fingerprint)
         found = changes_of(row, remove_missing=remove_missing)
-        _require_seen(found, fingerprint)
         service = apis.update(
             actor=actor,
             service_id=row.service_id,

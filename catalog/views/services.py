@@ -1,33 +1,184 @@
-"""The list of API services and the page of one."""
+"""The list of API services, the page of one, and describing and deleting it."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Count, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_safe
 
-from catalog.models import ApiService
-from core.htmx import page
+from accounts import access
+from accounts.models import Role
+from catalog import stories
+from catalog.filters import ApiServiceFilter
+from catalog.forms.services import ServiceForm
+from catalog.models import ApiImport, ApiService, ImportStatus, PolicyKind, Product, Route
+from catalog.services import apis as service_rules
+from catalog.views.shared import (
+    PAGE_SIZE,
+    creating_in,
+    may_create,
+    mine,
+    query_for_pages,
+    rights,
+    visible,
+)
+from core.errors import DomainError
+from core.filters import refused
+from core.htmx import attempt, leave, page
 
-PAGE_SIZE = 25
+FORM = "catalog/services/form.html"
+ROUTES = 100  # on one page of the routes
+WAITING = 5  # imports
+USES = 50
+ORDERS = {
+    "name": (gettext_lazy("By name"), ["name", "version", "pk"]),
+    "changed": (gettext_lazy("Changed last first"), ["-updated_at", "pk"]),
+    "newest": (gettext_lazy("Newest first"), ["-created_at", "pk"]),
+    "path": (gettext_lazy("By base path"), ["base_path", "pk"]),
+}
 
 
 @login_required
 @require_safe
 def services(request: HttpRequest) -> HttpResponse:
-    organization = request.organization
-    rows = ApiService.objects.visible_to(request.user)
-    mine = rows.filter(organization=organization) if organization else rows.none()
-    context = {"page": Paginator(mine, PAGE_SIZE).get_page(request.GET.get("page"))}
+    rows = mine(request, ApiService)
+    chosen = ApiServiceFilter(request.GET, _counted(rows), request=request)
+    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
+    found = Paginator(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
+    asked = chosen.form.cleaned_data
+    waiting = mine(request, ApiImport).exclude(status=ImportStatus.APPLIED)
+    context = {
+        "page": found.get_page(request.GET.get("page")),
+        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
+        "order": order,
+        "asked": asked,
+        "narrowed": any(asked.values()),
+        "refused": refused(chosen, ORDERS),
+        "query": query_for_pages(request),
+        "may_create": may_create(request),
+        "waiting": waiting.defer("document").select_related("created_by", "service")[:WAITING],
+    }
     return page(request, "catalog/services/list.html", "service-rows", context)
 
 
 @login_required
 @require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    service = get_object_or_404(ApiService.objects.visible_to(request.user), pk=pk)
-    return page(request, "catalog/services/detail.html", "service-live", {"service": service})
+    service = visible(request, ApiService, pk)
+    return page(request, "catalog/services/detail.html", "service-live", story(request, service))
+
+
+def story(request: HttpRequest, service: Any) -> dict[str, Any]:
+    """Everything the page of one service tells. Its routes are read at once: 2,000 at most, in one query."""
+    routes = list(service.routes.all())
+    asked = request.GET.get("search", "").replace("\x00", "").strip()[:100]
+    found = [row for row in routes if _fits(row, asked)]
+    backends, policies = list(service.backends.all()), list(service.policies.all())
+    held = {row.kind for row in policies}
+    return {
+        "service": service,
+        "route_count": len(routes),
+        "routes": Paginator(found, ROUTES).get_page(request.GET.get("page")),
+        "asked": asked,
+        "query": query_for_pages(request),
+        "backends": backends,
+        "weights": sum(row.weight for row in backends),
+        "policies": policies,
+        "kinds": [(kind.value, kind.label) for kind in PolicyKind if kind not in held],
+        "products": list(service.products.all()),
+    } | rights(request, service)
+
+
+@login_required
+@require_safe
+def uses(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Where the service is live, and whether what is live is what is defined: asked for by itself, since
+    that compiles each of them."""
+    service = visible(request, ApiService, pk)
+    publishes = list(stories.publishes(Product, product__services=service)[: USES + 1])
+    context = {
+        "service": service,
+        "publishes": publishes[:USES],
+        "more": len(publishes) > USES,
+    } | rights(request, service)
+    return page(request, "catalog/services/uses.html", "service-uses", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    organization = creating_in(request)
+    form = ServiceForm(request.POST) if request.method == "POST" else ServiceForm()
+    made: list[ApiService] = []
+    if form.is_valid() and attempt(
+        form,
+        lambda: made.append(
+            service_rules.create(
+                actor=request.user, organization_id=organization.pk, **form.cleaned_data
+            )
+        ),
+    ):
+        messages.success(
+            request, _("%(name)s is created. Add routes and a backend.") % {"name": made[0]}
+        )
+        return leave(request, "catalog:service", made[0].pk)
+    return page(request, FORM, "service-form", {"form": form}, 422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
+    service = visible(request, ApiService, pk)
+    access.require(request.user, service.organization_id)
+    posted = request.method == "POST"
+    form = ServiceForm(request.POST) if posted else ServiceForm.of(service)
+    if form.is_valid() and attempt(
+        form,
+        lambda: service_rules.update(actor=request.user, service_id=pk, **form.cleaned_data),
+    ):
+        messages.success(request, _("The changes are saved. What is live stays as it is."))
+        return leave(request, "catalog:service", pk)
+    context = {"form": form, "service": service}
+    return page(request, FORM, "service-form", context, 422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    service = visible(request, ApiService, pk)
+    access.require(request.user, service.organization_id, Role.ADMIN)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            service_rules.delete(actor=request.user, service_id=pk)
+        except DomainError as error:
+            refusal = error.message
+        else:
+            messages.success(request, _("%(name)s is deleted.") % {"name": service.name})
+            return leave(request, "catalog:services")
+    context = {"service": service, "products": list(service.products.all()), "refusal": refusal}
+    status = 422 if refusal else 200
+    return page(request, "catalog/services/delete.html", "confirm", context, status)
+
+
+def _counted(rows: Any) -> Any:
+    """With how many parts each has, and in how many products it is."""
+    one = ApiService.objects.filter(pk=OuterRef("pk")).order_by()
+    return rows.annotate(
+        **{
+            f"{name}_count": Subquery(one.annotate(total=Count(f"{name}s")).values("total"))
+            for name in ("route", "backend", "product")
+        }
+    )
+
+
+def _fits(route: Route, asked: str) -> bool:
+    return asked.lower() in route.path.lower() or asked.upper() in route.methods
