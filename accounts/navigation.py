@@ -50,6 +50,7 @@ ENTRIES = {
     ],
     Kind.PROVIDER: [
         Entry(_("Products"), "package", "catalog:products"),
+        Entry(_("API services"), "route", "catalog:services"),
         Entry(_("Publishes"), "world-upload", "publishing:list", _("Publishing")),
         Entry(_("Deployments"), "rocket", "publishing:deployments", _("Publishing")),
         Entry(_("Subscriptions"), "user-check", "subscriptions:requests", count=_open_requests),
