@@ -13,6 +13,7 @@ from agents.edge.drivers.envoy.names import Networks, vet
 from agents.edge.drivers.envoy.probe import Prober, Proof
 from agents.edge.drivers.envoy.rollout import Rollout, ports_of
 from agents.edge.drivers.envoy.store import Store
+from agents.edge.drivers.envoy.tls import clashes, secrets_of
 from agents.edge.model import Live, Outcome, Publish, Snapshot, Verdict
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class Changes:
 
     async def publish(self, snapshot: Snapshot) -> dict[str, Verdict]:
         """Add and change what the snapshot has, and prove what waits for proof."""
+        served = secrets_of(self._rollout.good.values())
+        await self._rollout.secrets.use(snapshot.secrets, served)
         changed, waiting = self._sort(snapshot)
         errors = await self._vet(changed.values(), snapshot)
         before = dict(self._rollout.good)
@@ -132,6 +135,8 @@ class Changes:
         except ContentError as error:
             return {each.id: str(error) for each in publishes}
         sound = [each for each in publishes if each.id not in errors]
+        errors |= clashes(self._rollout.good, {each.id: each for each in sound})
+        sound = [each for each in sound if each.id not in errors]
         found = await asyncio.gather(
             *(vet(each, networks) for each in sound), return_exceptions=True
         )
@@ -216,6 +221,12 @@ class Changes:
         warnings = ill.get((publish_id, revision[:8]), [])
         if not warnings and self._warnings.get(publish_id):
             warnings = [self._warnings[publish_id]]
+        if publish:
+            refused = self._rollout.secrets.refused
+            warnings = [
+                *warnings,
+                *(refused[each] for each in secrets_of([publish]) & refused.keys()),
+            ]
         return Live(revision, error=error, warning="; ".join(warnings))
 
 

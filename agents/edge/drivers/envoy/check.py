@@ -19,6 +19,7 @@ _METHOD = re.compile(r"[A-Z]{1,32}")
 _BRACE = re.compile(r"[{}]")
 _ORIGIN = re.compile(r"\*|https://\*\.[a-z0-9.-]+(:\d+)?|https?://[a-z0-9.:\[\]-]+")
 _MODES = ("none", "api-key")
+_PROTOCOLS = ("HTTP", "HTTPS")
 _MATCHES = ("prefix", "exact")
 
 # Ours to set, or the framing of the message itself. What else is wrong with a header Envoy says.
@@ -42,12 +43,24 @@ def check(publish: Publish) -> None:
     _require(bundle.routes, "the bundle has no route")
     for listener in bundle.listeners:
         _require(0 < listener.port < 65536, f"port {listener.port} is out of range")
-        _require(listener.protocol == "HTTP", f"protocol {listener.protocol!r} is not supported")
+        _check_listener(listener)
     upstreams = {upstream.id: upstream for upstream in bundle.upstreams}
     for route in bundle.routes:
         _check_route(route, upstreams)
     for upstream in bundle.upstreams:
         _check_upstream(upstream)
+
+
+def _check_listener(listener: bundle_pb2.Listener) -> None:
+    _require(listener.protocol in _PROTOCOLS, f"protocol {listener.protocol!r} is not supported")
+    if listener.protocol == "HTTPS":
+        known = UUID.fullmatch(listener.tls.secret_id)
+        _require(known, f"port {listener.port} speaks HTTPS and has no certificate")
+    else:
+        # In plain text we would serve what asked not to be.
+        _require(
+            not listener.HasField("tls"), f"port {listener.port} has TLS and does not speak it"
+        )
 
 
 def _check_route(route: bundle_pb2.Route, upstreams: dict[str, bundle_pb2.Upstream]) -> None:

@@ -54,13 +54,15 @@ class EnvoyDriver:
         self._probe_key = self._store.open()
         self._ads = AdsServer(self._sockets.ads)
         self._process = EnvoyProcess(state_dir, self._sockets, node_id, concurrency)
-        # No TLS is spoken: an empty context spares reading the system's roots.
+        # The gateway is asked under the names of its hosts, and shows what we gave it: the prober
+        # compares that, and nobody's roots are read for it.
         plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        plain.check_hostname, plain.verify_mode = False, ssl.CERT_NONE
         self._web = httpx.AsyncClient(verify=plain, trust_env=False)
         admin = httpx.AsyncHTTPTransport(verify=plain, uds=self._sockets.admin)
         self._admin_web = httpx.AsyncClient(transport=admin, trust_env=False)
         self._rollout = Rollout(self._ads, Translator(settings))
-        prober = Prober(settings, self._probe_key, self._web)
+        prober = Prober(settings, self._probe_key, self._web, self._rollout.secrets)
         self._admin = Admin(self._admin_web)
         self._changes = Changes(self._rollout, prober, self._store, self._admin)
         self._access_feed = AccessFeed(self._ads)
@@ -77,7 +79,8 @@ class EnvoyDriver:
     async def start(self, snapshot: Snapshot, access: Access) -> None:
         """Start or adopt Envoy and serve what is in the state directory.
 
-        Of `snapshot` only the cluster's settings are used: what was good last, the driver knows itself.
+        Of `snapshot` the settings and the secrets are used: what was good last, the driver knows best
+        itself.
         """
         try:
             await self._start(snapshot, access)
@@ -87,6 +90,7 @@ class EnvoyDriver:
 
     async def _start(self, snapshot: Snapshot, access: Access) -> None:
         self._access, self._agent_count = access, max(snapshot.agent_count, 1)
+        self._rollout.secrets.learn(snapshot.secrets)
         await self._rollout.trust(snapshot.trusted_hops)
         # On offer before anybody asks: Envoy must never be told of an empty state.
         await self._access_feed.offer(self._key_table() | self._limits())

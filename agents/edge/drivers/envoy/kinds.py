@@ -1,4 +1,4 @@
-"""The four kinds of xDS resources that the driver serves, and the errors of serving them."""
+"""The kinds of xDS resources that the driver serves, and the errors of serving them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Kind(StrEnum):
     CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+    SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
     FILTER = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 
 

@@ -1,4 +1,4 @@
-"""One listener per port. It depends on nothing that is published, so publishing never drains it."""
+"""One listener per port. What is published changes at most its filter chains, which drains no other's."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from agents.edge.drivers.envoy.filters import ads_source, chain
 from agents.edge.drivers.envoy.kinds import pack
+from agents.edge.drivers.envoy.tls import Hosts, secure
 
 _HCM = hcm_pb2.HttpConnectionManager
 _HTTP = protocol_pb2.HttpProtocolOptions
 
 
-def listener(port: int, address: str, trusted_hops: int = 0) -> listener_pb2.Listener:
+def listener(
+    port: int, address: str, trusted_hops: int = 0, hosts: Hosts | None = None
+) -> listener_pb2.Listener:
+    """`hosts`, even if there is none, make it speak HTTPS only."""
     made = listener_pb2.Listener(
         name=f"listener/{port}",
         address=address_pb2.Address(
@@ -35,7 +39,10 @@ def listener(port: int, address: str, trusted_hops: int = 0) -> listener_pb2.Lis
     http = listener_components_pb2.Filter(
         name="http", typed_config=pack(_manager(port, trusted_hops))
     )
-    made.filter_chains.add().filters.append(http)
+    if hosts is None:
+        made.filter_chains.add().filters.append(http)
+    else:
+        secure(made, hosts, http)
     return made
 
 

@@ -12,6 +12,7 @@ import httpx
 
 from agents.edge.drivers.envoy.resources import Settings
 from agents.edge.drivers.envoy.routes import PROBE_HEADER, first_path, probe_body
+from agents.edge.drivers.envoy.secrets import SecretFeed
 from agents.edge.model import ProbeCall, Publish
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class _Ask:
     host: str
     port: int
     path: str
+    secret_id: str  # "" = no TLS
     key: str
     expected: int
     body: str = ""
@@ -49,8 +51,11 @@ class Proof:
 class Prober:
     """Asks for a moment, not once: workers take over a new configuration one after another."""
 
-    def __init__(self, settings: Settings, probe_key: str, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: Settings, probe_key: str, client: httpx.AsyncClient, secrets: SecretFeed
+    ) -> None:
         self._settings = settings
+        self._secrets = secrets
         self._key = probe_key
         self._client = client
         # Listeners on every address are asked on the loopback.
@@ -63,11 +68,11 @@ class Prober:
         public = publish.bundle.auth.mode == "none"
         body = probe_body(publish)
         asks = []
-        for host, port, path in _places(publish):
+        for place in _places(publish):
             expected = 200 if public else 401
-            asks.append(_Ask(host, port, path, "", expected, body if public else ""))
+            asks.append(_Ask(*place, "", expected, body if public else ""))
             if not public:
-                asks.append(_Ask(host, port, path, self._key, 200, body))
+                asks.append(_Ask(*place, self._key, 200, body))
         return await self._prove(publish.id, asks)
 
     async def gone(self, publish: Publish, ports: Collection[int]) -> Proof:
@@ -101,9 +106,7 @@ class Prober:
             headers["x-api-key"] = ask.key
         begun = time.perf_counter()
         try:
-            url = f"http://{self._address}:{ask.port}{ask.path}"
-            answer = await self._client.get(url, headers=headers, timeout=_CALL_SECONDS)
-            got, body = answer.status_code, answer.text[:_BODY_LIMIT]
+            got, body = await self._answer(ask, headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             logger.debug("no answer to the probe of %s: %s", ask.host, error)
             got, body = 0, ""
@@ -119,15 +122,37 @@ class Prober:
             latency_ms=(time.perf_counter() - begun) * 1000,
         )
 
+    async def _answer(self, ask: _Ask, headers: dict[str, str]) -> tuple[int, str]:
+        scheme = "https" if ask.secret_id else "http"
+        async with self._client.stream(
+            "GET",
+            f"{scheme}://{self._address}:{ask.port}{ask.path}",
+            headers=headers,
+            timeout=_CALL_SECONDS,
+            extensions={"sni_hostname": ask.host} if ask.secret_id else {},
+        ) as answer:
+            if not self._is_shown(ask, answer):
+                return 0, "another certificate"
+            await answer.aread()
+        return answer.status_code, answer.text[:_BODY_LIMIT]
 
-def _places(publish: Publish) -> list[tuple[str, int, str]]:
-    path = first_path(publish)
-    ports = sorted({listener.port for listener in publish.bundle.listeners})
-    return [(publish.bundle.host.lower(), port, path) for port in ports]
+    def _is_shown(self, ask: _Ask, answer: httpx.Response) -> bool:
+        """The port shows the certificate that it was given. Where it should be gone, any will do."""
+        if not ask.secret_id or ask.refused_will_do:
+            return True
+        spoken = answer.extensions["network_stream"].get_extra_info("ssl_object")
+        shown: bytes | None = spoken.getpeercert(binary_form=True)
+        return shown == self._secrets.leaf_of(ask.secret_id)
+
+
+def _places(publish: Publish) -> list[tuple[str, int, str, str]]:
+    path, host = first_path(publish), publish.bundle.host.lower()
+    ports = {listener.port: listener.tls.secret_id for listener in publish.bundle.listeners}
+    return [(host, port, path, ports[port]) for port in sorted(ports)]
 
 
 def _complaint(call: ProbeCall) -> str:
-    got = f"{call.got} {call.body!r}" if call.got else "no answer"
+    got = f"{call.got} {call.body!r}" if call.got else call.body or "no answer"
     key = "with" if call.with_credential else "without"
     place = f"{call.host}:{call.port}{call.path}"
     return f"the gateway took it, but {place} {key} a key gave {got}, not {call.expected}"

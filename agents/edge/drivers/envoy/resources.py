@@ -65,7 +65,7 @@ class _Translated:
 
     publish: Publish
     host: str
-    ports: frozenset[int]
+    ports: Mapping[int, str]  # port -> "" or the secret that HTTPS is served with
     probe: rc.Route
     paths: tuple[PathRoutes, ...]
     clusters: Mapping[str, any_pb2.Any]
@@ -89,22 +89,33 @@ class Translator:
             self._known[key] = _Translated(
                 publish=publish,
                 host=publish.bundle.host.lower(),
-                ports=frozenset(each.port for each in publish.bundle.listeners),
+                ports={each.port: each.tls.secret_id for each in publish.bundle.listeners},
                 probe=probe_route(publish, paths[0], token),
                 paths=paths,
                 clusters={name: pack(cluster) for name, cluster in clusters.items()},
             )
         return self._known[key]
 
-    def build(self, publishes: Iterable[Publish], open_ports: Iterable[int] = ()) -> Resources:
-        """Everything that serves `publishes`; `open_ports` answer 404 if nothing else is there."""
+    def build(
+        self, publishes: Iterable[Publish], open_ports: Mapping[int, bool] | None = None
+    ) -> Resources:
+        """Everything that serves `publishes`. `open_ports`, each with whether it speaks HTTPS, answer
+        404 if nothing else is there."""
         parts = sorted(map(self.translate, publishes), key=lambda part: part.publish.id)
-        ports = sorted(set(open_ports).union(*(part.ports for part in parts)))
+        secure = dict(open_ports or {})
+        for part in parts:
+            secure |= {port: bool(secret_id) for port, secret_id in part.ports.items()}
+        ports = sorted(secure)
         return Resources(
             clusters={name: packed for part in parts for name, packed in part.clusters.items()},
             listeners={
                 f"listener/{port}": pack(
-                    listener(port, self._settings.bind_address, self.trusted_hops)
+                    listener(
+                        port,
+                        self._settings.bind_address,
+                        self.trusted_hops,
+                        _hosts(port, parts) if secure[port] else None,
+                    )
                 )
                 for port in ports
             },
@@ -136,6 +147,11 @@ class Translator:
             alone = route_pb2.RouteConfiguration(virtual_hosts=[_virtual_host(host, parts)])
             self._hosts[key] = alone.SerializeToString(deterministic=True)
         return self._hosts[key]
+
+
+def _hosts(port: int, parts: Iterable[_Translated]) -> dict[str, str]:
+    """Host -> secret. Publishes of one host agree on it: see tls.clashes."""
+    return {part.host: secret_id for part in parts if (secret_id := part.ports.get(port))}
 
 
 def routes_name(port: int) -> str:

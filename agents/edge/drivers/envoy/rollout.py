@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from agents.edge.drivers.envoy.ads import AdsServer
 from agents.edge.drivers.envoy.kinds import ContentError, Kind, Named, NoVerdict, Refused
 from agents.edge.drivers.envoy.resources import Resources, Translator
+from agents.edge.drivers.envoy.secrets import SecretFeed
+from agents.edge.drivers.envoy.tls import secrets_of
 from agents.edge.model import Publish
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,8 @@ class Rollout:
         self._translator = translator
         # A port, once opened, answers 404 until Envoy restarts: withdrawing and publishing again
         # neither drains connections nor risks the port.
-        self._ports: set[int] = set()
+        self._ports: dict[int, bool] = {}  # whether it speaks HTTPS
+        self.secrets = SecretFeed(ads)
 
     def translatable(
         self, publishes: Mapping[str, Publish]
@@ -34,6 +37,7 @@ class Rollout:
         for publish_id, publish in publishes.items():
             try:
                 self._translator.translate(publish)
+                self.secrets.check(publish)
             except (ContentError, ValueError, TypeError) as error:  # the latter two are protobuf's
                 errors[publish_id] = str(error)
             else:
@@ -72,6 +76,7 @@ class Rollout:
         """Everything good again under new versions: a refusal may have been taken in part."""
         resources = self._build(self.good)
         deadline = _deadline()
+        await self.secrets.keep_only(secrets_of(self.good.values()), again=True)
         await self._offer(Kind.ROUTES, resources, deadline, again=True)
         await self._offer(Kind.LISTENER, resources, deadline, again=True)
         await self._offer(Kind.CLUSTER, resources, deadline, again=True)
@@ -126,12 +131,17 @@ class Rollout:
         await self._ads.settled(Kind.CLUSTER, _left(deadline))
         # Envoy asks for the routes and filters of a new port only once it has the listener.
         await self._ads.offer(Kind.ROUTES, resources.routes)
+        needed = secrets_of(target.values())
+        await self.secrets.add(needed)
         await self._offer(Kind.LISTENER, resources, deadline)
         await self._ads.settled(Kind.ROUTES, _left(deadline))
         if resources.listeners:
             await self._ads.settled(Kind.FILTER, _left(deadline))
+        await self.secrets.settled(needed, _left(deadline))
         await self._offer(Kind.CLUSTER, resources, deadline)
-        self._ports.update(*(ports_of(publish) for publish in target.values()))
+        await self.secrets.keep_only(needed)
+        for publish in target.values():
+            self._ports |= {row.port: bool(row.tls.secret_id) for row in publish.bundle.listeners}
         self._translator.keep_only(target.values())
 
     async def _offer(
@@ -142,6 +152,7 @@ class Rollout:
 
     async def _offer_everything(self, target: Mapping[str, Publish]) -> None:
         resources = self._build(target)
+        await self.secrets.keep_only(secrets_of(target.values()))
         for kind in (Kind.CLUSTER, Kind.ROUTES, Kind.LISTENER):
             await self._ads.offer(kind, resources.of(kind))
 
