@@ -149,6 +149,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # What `imp-agent join --server` gets, and a private CA of that address where there is one.
 AGENT_GRPC_ADDRESS = env.text("AGENT_GRPC_ADDRESS", "localhost:9443")
 AGENT_CA_FILE = env.text("AGENT_CA_FILE", "")
+# The image that the Kubernetes manifest of a join names: deploy/kubernetes/agent.Dockerfile builds it.
+AGENT_IMAGE = env.text("AGENT_IMAGE", "imp-agent:0.1.0")
 # Where agentd listens. Without certificate and key only on loopback.
 AGENTD_LISTEN = env.text("AGENTD_LISTEN", "127.0.0.1:9443")
 AGENTD_PROCESSES = env.integer("AGENTD_PROCESSES", 1, minimum=1)

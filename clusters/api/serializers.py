@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -19,6 +20,13 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Moment(serializers.DateTimeField):
+    """Taken as it is said: the service refuses one without a zone instead of guessing it."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        return value
 
 
 @extend_schema_field(
@@ -85,7 +93,9 @@ class RegionSerializer(serializers.ModelSerializer):
 class MaintenanceInput(serializers.Serializer):
     enabled = serializers.BooleanField()
     reason = Text(required=False, allow_blank=True, max_length=rules.MAX_REASON)
-    until = serializers.DateTimeField(required=False, allow_null=True)
+    until = Moment(
+        required=False, allow_null=True, help_text="With its zone: 2026-01-31T18:00:00+09:00 or …Z."
+    )
 
 
 class TokenInput(serializers.Serializer):
@@ -303,9 +313,10 @@ class NewTokenSerializer(TokenSerializer):
 
     token = serializers.SerializerMethodField()
     join_command = serializers.SerializerMethodField()
+    kubernetes_manifest = serializers.SerializerMethodField()
 
     class Meta(TokenSerializer.Meta):
-        fields = [*TokenSerializer.Meta.fields, "token", "join_command"]
+        fields = [*TokenSerializer.Meta.fields, "token", "join_command", "kubernetes_manifest"]
 
     @extend_schema_field(OpenApiTypes.STR)
     def get_token(self, token: RegistrationToken) -> str:
@@ -314,3 +325,7 @@ class NewTokenSerializer(TokenSerializer):
     @extend_schema_field(OpenApiTypes.STR)
     def get_join_command(self, token: RegistrationToken) -> str:
         return self.context["join_command"]
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def get_kubernetes_manifest(self, token: RegistrationToken) -> str:
+        return self.context["kubernetes_manifest"]

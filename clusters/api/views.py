@@ -23,6 +23,7 @@ from clusters.services import agents as agent_service
 from clusters.services import clusters as service
 from clusters.services import regions as region_service
 from clusters.services import tokens as token_service
+from clusters.services.manifests import kubernetes_manifest
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
 
@@ -178,7 +179,8 @@ class TokenViewSet(viewsets.GenericViewSet):
 
     @extend_schema(
         summary="Create a registration token",
-        description="The secret and the command to paste are in this answer and nowhere else.",
+        description="The secret, and what to paste on a host or to apply in Kubernetes, are in this "
+        "answer and nowhere else.",
         request=shapes.TokenInput,
         responses={201: shapes.NewTokenSerializer},
     )
@@ -189,7 +191,11 @@ class TokenViewSet(viewsets.GenericViewSet):
             actor=request.user, cluster_id=cluster_pk, **body
         )
         command = token_service.join_command(cluster_id=cluster_pk, secret=secret)
-        once = {"secret": secret, "join_command": command}
+        once = {
+            "secret": secret,
+            "join_command": command,
+            "kubernetes_manifest": kubernetes_manifest(secret=secret),
+        }
         return Response(shapes.NewTokenSerializer(token, context=once).data, status=201)
 
     @extend_schema(summary="Revoke a registration token", responses={204: None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,6 +19,7 @@ from clusters.forms import TokenForm
 from clusters.models import Agent, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import tokens as service
+from clusters.services.manifests import kubernetes_manifest
 from clusters.views.browse import story
 from clusters.views.shared import attempt, leave, page, visible
 from core.errors import DomainError
@@ -30,9 +32,9 @@ def create_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The answer carries the join command with the token, this one time."""
     cluster = visible(request, pk)
     access.require(request.user, cluster.organization_id, Role.ADMIN)
-    form, once = TokenForm(request.POST), ""
+    form, once = TokenForm(request.POST), None
     if form.is_valid():
-        made: list[str] = []
+        made: list[Once] = []
         if attempt(form, lambda: made.append(_made(request, pk, form))):
             once, form = made[0], TokenForm()
     context = story(request, pk, token_form=form, once=once, fresh=True)
@@ -66,6 +68,16 @@ def revoke_agent(request: HttpRequest, pk: UUID) -> HttpResponse:
     return page(request, "clusters/revoke_agent.html", "confirm", context)
 
 
-def _made(request: HttpRequest, pk: UUID, form: TokenForm) -> str:
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What is shown with a new token and never again."""
+
+    command: str
+    manifest: str
+
+
+def _made(request: HttpRequest, pk: UUID, form: TokenForm) -> Once:
     _token, secret = service.create_token(actor=request.user, cluster_id=pk, **form.cleaned_data)
-    return service.join_command(cluster_id=pk, secret=secret)
+    return Once(
+        service.join_command(cluster_id=pk, secret=secret), kubernetes_manifest(secret=secret)
+    )

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 
 import pytest
+import yaml
 from django.utils import timezone
 
 from tests.clusters.conftest import HTMX, LIST, text
@@ -27,6 +29,9 @@ def test_a_new_token_is_shown_this_once(as_, admin, cluster, headers):
     assert f"--token {secret}" in page
     assert "no-store" in answer.headers["Cache-Control"]
     assert ("<html" in page) is (not headers)
+    manifest = html.unescape(re.search(r'id="join-manifest"[^>]*>(.*?)</pre>', page, re.S)[1])
+    kinds = {row["kind"]: row for row in yaml.safe_load_all(manifest)}
+    assert kinds["Secret"]["stringData"] == {"token": secret}
     once = re.search(r'<div id="join-once"[^>]*>', page).group()
     assert "hx-preserve" not in once
 
