@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 from clusters.models import Agent
 from core.errors import DomainError
 from publishing.models import AgentPublish, ProductPublish
+from publishing.services import drift
+from publishing.services.drift import Known, Said
 from publishing.services.timeline import announce, announce_cluster
 
 NUMBERS = ("applied_generation", "settled_generation", "access_version", "last_error")
 Pair = tuple[UUID, UUID]  # agent, publish
-Said = tuple[str, str, str]  # revision, error, warning
 
 
 class StaleSession(DomainError):
@@ -63,7 +64,7 @@ def record_state(**report: Any) -> None:
 def record_states(reports: Sequence[Report]) -> list[StaleSession | None]:
     """What their gateways serve now; for each None, or why it does not count. Most say nothing new."""
     ids = {report.agent_id for report in reports}
-    agents = Agent.objects.select_related("cluster").filter(pk__in=ids, revoked_at=None)
+    agents = Agent.objects.select_related("cluster__state").filter(pk__in=ids, revoked_at=None)
     standing = {(row.pk, row.session_epoch): row for row in agents}
     valid = {
         standing[report.agent_id, report.epoch]: report
@@ -115,35 +116,48 @@ def _serve(reports: dict[Agent, Report]) -> list[ProductPublish]:
     for report in reports.values():
         for row in report.publishes:
             said[report.agent_id, row["id"]] = (row["revision"], row["error"], row["warning"])
-    differ = {pair: words for pair, words in said.items() if known.get(pair) != words}
-    if not differ:
+    news = {pair: words for pair, words in said.items() if _is_news(known.get(pair), words)}
+    if not news:
         return []
-    cluster_of = {agent.pk: agent.cluster_id for agent in reports}
-    ids = {publish_id for _, publish_id in differ}
-    publishes = {
-        row.pk: row for row in ProductPublish.objects.select_related("cluster").filter(pk__in=ids)
-    }
+    return _write(news, known, {agent.pk: (agent, report) for agent, report in reports.items()})
+
+
+def _is_news(before: Known | None, words: Said) -> bool:
+    return before is None or before.said != words or drift.may_have_begun(before)
+
+
+def _write(
+    news: dict[Pair, Said], known: dict[Pair, Known], reports: dict[UUID, tuple[Agent, Report]]
+) -> list[ProductPublish]:
+    publishes = drift.publishes({publish_id for _, publish_id in news})
     now = timezone.now()
-    rows = [
-        AgentPublish(
+    rows, events = [], []
+    for (agent_id, publish_id), (revision, error, warning) in news.items():
+        publish, (agent, report) = publishes.get(publish_id), reports[agent_id]
+        if publish is None or publish.cluster_id != agent.cluster_id:
+            continue
+        before = known.get((agent_id, publish_id))
+        row = AgentPublish(
             agent_id=agent_id,
-            publish=publishes[publish_id],
+            publish=publish,
             revision=revision,
             error=error,
             warning=warning,
             observed_at=now,
         )
-        for (agent_id, publish_id), (revision, error, warning) in differ.items()
-        if publish_id in publishes and publishes[publish_id].cluster_id == cluster_of[agent_id]
-    ]
+        settled = drift.settled(agent, report.settled_generation)
+        events.append(drift.note(row, before, settled=settled, now=now))
+        if before != Known(revision, error, warning, row.applied, row.drifted_at):
+            rows.append(row)
     observed(rows)
+    drift.tell(events)
     return list({row.publish_id: row.publish for row in rows}.values())
 
 
-def _known(agents: Iterable[Agent]) -> dict[Pair, Said]:
+def _known(agents: Iterable[Agent]) -> dict[Pair, Known]:
     rows = AgentPublish.objects.filter(agent__in=list(agents))
-    columns = rows.values_list("agent_id", "publish_id", "revision", "error", "warning")
-    return {(agent, publish): (words[0], words[1], words[2]) for agent, publish, *words in columns}
+    columns = rows.values_list("agent_id", "publish_id", *Known._fields)
+    return {(agent, publish): Known(*rest) for agent, publish, *rest in columns}
 
 
 def observed(rows: list[AgentPublish]) -> None:
@@ -152,5 +166,5 @@ def observed(rows: list[AgentPublish]) -> None:
         sorted(rows, key=lambda row: (row.agent_id, row.publish_id)),
         update_conflicts=True,
         unique_fields=["agent", "publish"],
-        update_fields=["revision", "error", "warning", "observed_at"],
+        update_fields=["revision", "error", "warning", "applied", "drifted_at", "observed_at"],
     )

@@ -199,7 +199,9 @@ def _tell(
         book.events.append(PublishEvent(kind=Happening.APPLIED, **about))
         # The proof is an observation: pages need not wait for the next report to say where it is live.
         digest = deployment.revision.digest if deployment.revision else ""
-        book.served.append(AgentPublish(agent=agent, publish=publish, revision=digest))
+        book.served.append(
+            AgentPublish(agent=agent, publish=publish, revision=digest, applied=digest)
+        )
 
 
 def _reason(verdict: DeploymentVerdict) -> str:
