@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from publishing.differences import Change
 from publishing.models import (
+    AgentPublish,
     AuthMode,
     Deployment,
     DeploymentVerdict,
@@ -320,17 +321,53 @@ class ProductPublishSerializer(serializers.ModelSerializer):
         return DeploymentBriefSerializer(found).data if found else None
 
 
+class ServingSerializer(serializers.ModelSerializer):
+    """What one agent's gateway serves of a publish, as that agent last saw it."""
+
+    agent_id = serializers.UUIDField(read_only=True)
+    agent = serializers.CharField(source="agent.name", read_only=True)
+    live = serializers.SerializerMethodField(help_text="It serves the live revision.")
+
+    class Meta:
+        model = AgentPublish
+        fields = [
+            "agent_id",
+            "agent",
+            "revision",
+            "live",
+            "error",
+            "warning",
+            "drifted_at",
+            "observed_at",
+        ]
+        read_only_fields = fields
+
+    def get_live(self, row: AgentPublish) -> bool:
+        live = self.context["publish"].live_revision
+        return live is not None and row.revision == live.digest
+
+
 class ProductPublishDetailSerializer(ProductPublishSerializer):
     proof = serializers.SerializerMethodField()
+    serving = serializers.SerializerMethodField()
 
     class Meta(ProductPublishSerializer.Meta):
-        fields = [*ProductPublishSerializer.Meta.fields, "proof"]
+        fields = [*ProductPublishSerializer.Meta.fields, "proof", "serving"]
         read_only_fields = fields
 
     @extend_schema_field(ProofSerializer(many=True))
     def get_proof(self, row: ProductPublish) -> list[dict[str, Any]]:
         """What the gateways answered when the live revision was last proved."""
         return list(ProofSerializer(self.context["proof"], many=True).data)
+
+    @extend_schema_field(ServingSerializer(many=True))
+    def get_serving(self, row: ProductPublish) -> list[dict[str, Any]]:
+        """What each agent says that its gateway serves."""
+        rows = row.on_agents.filter(agent__revoked_at=None).select_related("agent")
+        context = {"publish": row}
+        return list(
+            ServingSerializer(rows.order_by("agent__name"), many=True, context=context).data
+        )
 
 
 class StartedSerializer(ProductPublishDetailSerializer):

@@ -13,6 +13,7 @@ from publishing.states import Happening, Progress, Status
 from tests.factories.clusters import AgentFactory
 from tests.factories.publishing import ProductPublishFactory
 from tests.publishing.stage import Stage
+from tests.publishing.test_api import client_of, data, path_of
 
 pytestmark = pytest.mark.django_db
 
@@ -179,3 +180,18 @@ def test_a_report_that_says_nothing_new_asks_nothing_more(stage, django_assert_n
     stage.report(publishes=rows, **numbers)
     with django_assert_num_queries(4):  # a savepoint and its end, the agents, what is known
         stage.report(publishes=rows, **numbers)
+
+
+def test_who_serves_what_over_rest(stage):
+    lost = stage.agents[0]
+    says(stage, "", lost, error="Address already in use")
+    shown = data(client_of(stage.user).get(path_of(stage)))
+    assert shown["live_on"] == {"live": 2, "total": 3}
+    rows = {row["agent"]: row for row in shown["serving"]}
+    assert {name: row["live"] for name, row in rows.items()} == {
+        agent.name: agent != lost for agent in stage.agents
+    }
+    drifted = rows[lost.name]
+    assert (drifted["error"], drifted["revision"]) == ("Address already in use", "")
+    assert drifted["drifted_at"] is not None
+    assert rows[stage.agents[1].name]["drifted_at"] is None
