@@ -45,7 +45,7 @@ def told(user: Any) -> ProductPublishQuerySet:
         .prefetch_related(Prefetch("cluster", Cluster.objects.with_status()))
         .with_reach()
         .annotate(
-            role=_role(user),
+            role=role_of(user),
             revision_count=_number_of("revisions", PublishRevision),
             deployment_count=_number_of("deployments", Deployment),
             listeners=_listeners(),
@@ -54,8 +54,8 @@ def told(user: Any) -> ProductPublishQuerySet:
     )
 
 
-def _role(user: Any) -> Any:
-    """The reader's role in the publish's organization."""
+def role_of(user: Any) -> Any:
+    """The reader's role in a row's organization, as a part of the row's own query."""
     if user.is_superuser and user.scope is None:
         return Value(Role.ADMIN, output_field=CharField())
     rows = Membership.objects.filter(user=user, organization=OuterRef("organization"))

@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from catalog.models import Gateway, Product
 from clusters.models import Cluster, ClusterQuerySet
 from clusters.models import Status as ClusterStatus
-from core.errors import DomainError
 from publishing.models import AuthMode, Environment, ProductPublish, PublishDraft, Visibility
 from publishing.services import checks, drafts
 from publishing.states import DraftStep, Status
@@ -40,6 +39,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """On earlier steps, and still there."""
+
+    cluster: Cluster | None
+    gateway: Gateway | None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """A gateway, and why it cannot be chosen."""
 
@@ -50,30 +57,26 @@ class Choice:
 def tell(
     user: Any, product: Product, draft: PublishDraft | None, step: DraftStep
 ) -> dict[str, Any]:
-    cluster, gateway = _cluster(user, product, draft), _gateway(product, draft)
+    chosen = Chosen(_cluster(user, product, draft), _gateway(product, draft))
     return {
         "product": product,
         "draft": draft,
         "step": step,
-        "steps": _steps(product, draft, step, cluster, gateway),
-        "cluster": cluster,
-        "gateway": gateway,
-    } | TELL[step](user, product, draft, cluster)
+        "steps": _steps(product, draft, step, chosen),
+        "cluster": chosen.cluster,
+        "gateway": chosen.gateway,
+    } | TELL[step](user, product, draft, chosen)
 
 
 def _steps(
-    product: Product,
-    draft: PublishDraft | None,
-    step: DraftStep,
-    cluster: Cluster | None,
-    gateway: Gateway | None,
+    product: Product, draft: PublishDraft | None, step: DraftStep, chosen: Chosen
 ) -> list[Step]:
     address = reverse("publishing:wizard", args=[product.pk])
     furthest = drafts.STEPS.index(drafts.reached(draft))
     data = draft.data if draft else {}
     details = {
-        DraftStep.CLUSTER: cluster.name if cluster else "",
-        DraftStep.GATEWAY: gateway.name if gateway else "",
+        DraftStep.CLUSTER: chosen.cluster.name if chosen.cluster else "",
+        DraftStep.GATEWAY: chosen.gateway.name if chosen.gateway else "",
         DraftStep.SETTINGS: _in_short(data) if furthest == len(drafts.STEPS) - 1 else "",
         DraftStep.REVIEW: "",
     }
@@ -97,7 +100,7 @@ def _in_short(data: dict[str, Any]) -> str:
 # --- The steps -------------------------------------------------------------------------------------
 
 
-def _clusters(user: Any, product: Product, draft: Any, chosen: Any) -> dict[str, Any]:
+def _clusters(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
     rows = _offered(user, product).order_by(EAGERNESS, "name", "pk")
     here: dict[UUID, list[ProductPublish]] = {}
     for publish in _publishes(product):
@@ -105,7 +108,8 @@ def _clusters(user: Any, product: Product, draft: Any, chosen: Any) -> dict[str,
     return {"clusters": [(cluster, here.get(cluster.pk, [])) for cluster in rows]}
 
 
-def _gateways(user: Any, product: Product, draft: Any, cluster: Cluster | None) -> dict[str, Any]:
+def _gateways(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
+    cluster = chosen.cluster
     mine = Gateway.objects.filter(organization=product.organization_id)
     rows = list(mine.prefetch_related("listeners"))
     driven = _driven(cluster) if cluster else None
@@ -133,7 +137,7 @@ def _refusal(gateway: Gateway, cluster: Cluster | None, driven: set[str] | None)
     return ""
 
 
-def _settings(user: Any, product: Product, draft: Any, cluster: Any) -> dict[str, Any]:
+def _settings(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
     data = draft.data if draft else {}
     taken = {
         publish.environment: publish
@@ -169,24 +173,17 @@ def settings_choices(taken: Mapping[str, ProductPublish] | None = None) -> dict[
     }
 
 
-def _review(user: Any, product: Product, draft: PublishDraft, cluster: Any) -> dict[str, Any]:
-    try:
-        preview = drafts.preview_of(user, draft)
-    except DomainError as error:  # something that was chosen is gone by now
-        return {"gone": error.message}
-    return {
-        "preview": preview,
-        "services": services_of(preview.bundle),
-        "neighbours": _neighbours(preview.publish, user),
-    }
-
-
-def _neighbours(publish: ProductPublish, user: Any) -> int:
-    """One's other publishes under the same host of the cluster."""
-    rows = ProductPublish.objects.visible_to(user).filter(
-        cluster=publish.cluster_id, hostname_base=publish.hostname_base, status=Status.PUBLISHED
+def _review(user: Any, product: Product, draft: PublishDraft, chosen: Chosen) -> dict[str, Any]:
+    if chosen.cluster is None or chosen.gateway is None:  # gone since it was chosen
+        return {"gone": True}
+    preview = drafts.preview_of(
+        actor=user,
+        product=product,
+        cluster=chosen.cluster,
+        gateway=chosen.gateway,
+        draft=draft,
     )
-    return rows.count()
+    return {"preview": preview, "services": services_of(preview.bundle)}
 
 
 TELL = {
@@ -213,7 +210,7 @@ def _cluster(user: Any, product: Product, draft: PublishDraft | None) -> Cluster
 def _gateway(product: Product, draft: PublishDraft | None) -> Gateway | None:
     pk = draft.data.get("gateway_id") if draft else None
     rows = Gateway.objects.filter(organization=product.organization_id)
-    return rows.prefetch_related("listeners").filter(pk=pk).first() if _is_id(pk) else None
+    return rows.filter(pk=pk).first() if _is_id(pk) else None
 
 
 def _is_id(value: Any) -> bool:

@@ -161,26 +161,36 @@ def preview(
 ) -> Preview:
     """Validates as creating does, and saves nothing."""
     product = _workable(actor, product_id)
+    return _previewed(
+        actor,
+        product,
+        _cluster(actor, product, cluster_id),
+        _gateway(actor, product, gateway_id),
+        settings,
+    )
+
+
+def preview_of(
+    *, actor: Any, product: Product, cluster: Cluster, gateway: Gateway, draft: PublishDraft
+) -> Preview:
+    """Of a draft whose rows are at hand."""
+    return _previewed(actor, product, cluster, gateway, _settings(draft.data))
+
+
+def _previewed(
+    actor: Any, product: Product, cluster: Cluster, gateway: Gateway, settings: Any
+) -> Preview:
     publish = ProductPublish(
         organization=product.organization,
         product=product,
-        cluster=_cluster(actor, product, cluster_id),
-        gateway=_gateway(actor, product, gateway_id),
-        **rules.clean(settings),  # type: ignore[arg-type]
+        cluster=cluster,
+        gateway=gateway,
+        **rules.clean(settings),
     )
-    bundle = compile_bundle(definition_of(publish)).bundle
-    refusal = revisions.refusal(publish, actor=actor)
+    definition = definition_of(publish)
+    bundle = compile_bundle(definition).bundle
+    refusal = revisions.refusal(publish, actor=actor, definition=definition)
     return Preview(publish, bundle, compare(None, bundle), refusal)
-
-
-def preview_of(actor: Any, draft: PublishDraft) -> Preview:
-    return preview(
-        actor=actor,
-        product_id=draft.product_id,
-        cluster_id=UUID(draft.data["cluster_id"]),
-        gateway_id=UUID(draft.data["gateway_id"]),
-        **_settings(draft.data),
-    )
 
 
 # --- Judging ---------------------------------------------------------------------------------------

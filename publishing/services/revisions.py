@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Count
 
 from core.errors import DomainError
-from publishing.compile import compile_bundle, compile_publish, definition_of, definitions_of
+from publishing.compile import Definition, compile_bundle, definition_of, definitions_of
 from publishing.differences import Comparison, compare
 from publishing.models import ProductPublish, PublishRevision
 from publishing.services import checks, claims
@@ -59,9 +59,12 @@ class Preview:
     comparison: Comparison
 
 
-def pending(publish: ProductPublish) -> Pending | None:
-    """Changes not yet published: the product as it is defined now beside what is live. None: no change."""
-    live, compiled = publish.live_revision, compile_publish(publish)
+def pending(publish: ProductPublish, *, definition: Definition | None = None) -> Pending | None:
+    """Changes not yet published: the product as it is defined now beside what is live. None: no change.
+
+    `definition`, here and below: the rows, if they are at hand.
+    """
+    live, compiled = publish.live_revision, compile_bundle(definition or definition_of(publish))
     if live is not None and live.digest == compiled.digest:
         return None
     return Pending(live, compare(_document(live), compiled.bundle), compiled.digest)
@@ -104,9 +107,11 @@ def compare_revisions(publish: ProductPublish, *, number: int, other: int | None
     return Preview(before, after, compare(_document(before), _document(after)))
 
 
-def refusal(publish: ProductPublish, *, actor: Any) -> DomainError | None:
+def refusal(
+    publish: ProductPublish, *, actor: Any, definition: Definition | None = None
+) -> DomainError | None:
     """Why publishing now would be refused, as far as can be said without trying it."""
-    definition = definition_of(publish)
+    definition = definition or definition_of(publish)
     try:
         checks.before_publish(publish, definition)
         checks.target_unoccupied(publish)

@@ -21,6 +21,7 @@ from clusters.views.shared import leave, page
 from core.errors import DomainError
 from publishing import services as service
 from publishing import stories
+from publishing.compile import definition_of
 from publishing.forms.actions import PublishForm, RollBackForm, WaiveForm, WithdrawForm
 from publishing.models import Deployment
 from publishing.services import revisions
@@ -43,11 +44,14 @@ def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             return redirect("publishing:detail", pk)
+    definition = definition_of(row)
     context = stories.head(row) | {
         "form": form,
-        "pending": revisions.pending(row),
+        "pending": revisions.pending(row, definition=definition),
         "affected": revisions.affected(row),
-        "refusal": None if form.is_bound else revisions.refusal(row, actor=request.user),
+        "refusal": None
+        if form.is_bound
+        else revisions.refusal(row, actor=request.user, definition=definition),
     }
     return render(request, "publishing/confirm_publish.html", context, status=_status(form))
 

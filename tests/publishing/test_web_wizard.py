@@ -198,7 +198,7 @@ def test_a_cluster_that_closes_between_steps_is_told_and_nothing_is_created(brow
     walk(browser, desk)
     Cluster.objects.update(open_to_all=False)
 
-    assert "It must be open to your organization" in text(browser.get(url(desk, "review")))
+    assert "is no longer open to your organization" in text(browser.get(url(desk, "review")))
     assert answer(browser, desk, "review", go="create").status_code == 422
     assert not ProductPublish.objects.exists()
 
@@ -286,6 +286,6 @@ def test_no_step_asks_more_for_many_rows(browser, desk, count, django_assert_max
         AgentFactory(cluster=ClusterFactory(), live=True)
         GatewayFactory(organization=desk.organization)
     for step in ("cluster", "gateway", "settings", "review"):
-        with django_assert_max_num_queries(12 if step != "review" else 20):
+        with django_assert_max_num_queries(12 if step != "review" else 23):
             assert browser.get(url(desk, step)).status_code == 200
     assert SETTINGS["environment"] == "prod"
