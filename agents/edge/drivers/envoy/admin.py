@@ -11,7 +11,7 @@ import httpx
 from agents.edge.drivers.envoy.kinds import DriverError
 from agents.edge.drivers.envoy.resources import REVISIONS
 
-_CLUSTER = re.compile(r"up/(?P<publish>[^/]+)/(?P<revision>[^/]+)/(?P<backend>[^/]+)")
+_CLUSTER = re.compile(r"up/(?P<publish>[^/]+)/(?P<revision>[^/]+)/[^/]+")
 _SECONDS = 5.0
 
 

@@ -1,9 +1,14 @@
-"""Backends as Envoy clusters: one for each backend of each revision."""
+"""Backends as Envoy clusters: one pool for each service of each revision.
+
+In one pool a backend that fails its health check gives its share to the others, and a retry goes elsewhere.
+An Envoy cluster has one health check path, so backends that name different ones are in pools of their own.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
@@ -21,27 +26,42 @@ from agents.edge.drivers.envoy.kinds import pack
 from agents.edge.model import Publish
 from agents.wire import bundle_pb2
 
+_TLS_MATCH = "envoy.transport_socket_match"
+_TLS_TO = "tls_to"
 _SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def cluster_name(publish: Publish, backend_id: str) -> str:
-    """A name of the revision, so that a new revision never changes a cluster in use."""
-    return f"up/{publish.id}/{publish.revision[:8]}/{backend_id}"
+@dataclass(frozen=True, slots=True)
+class Pool:
+    name: str
+    backends: tuple[bundle_pb2.Backend, ...]
+
+    @property
+    def weight(self) -> int:
+        return sum(max(each.weight, 1) for each in self.backends)
+
+
+def pools_of(publish: Publish, upstream: bundle_pb2.Upstream) -> list[Pool]:
+    """Named after the revision, so that a new one never changes a cluster in use."""
+    backends = sorted(upstream.backends, key=lambda each: each.id)
+    paths = sorted({each.health_check_path for each in backends} - {""})
+    by_path: dict[str, list[bundle_pb2.Backend]] = {}
+    for each in backends:
+        # Those that nobody checks go along with the first who are.
+        path = each.health_check_path or (paths[0] if paths else "")
+        by_path.setdefault(path, []).append(each)
+    stem = f"up/{publish.id}/{publish.revision[:8]}"
+    return [Pool(f"{stem}/{part[0].id}", tuple(part)) for _path, part in sorted(by_path.items())]
 
 
 def clusters_of(publish: Publish, roots: str) -> dict[str, cluster_pb2.Cluster]:
     """Only backends that a route can reach; TLS ones are checked against the file `roots`."""
     used = {route.upstream_id for route in publish.bundle.routes}
-    backends = [
-        backend
+    return {
+        pool.name: _cluster(pool, publish.bundle.host, roots)
         for upstream in publish.bundle.upstreams
         if upstream.id in used
-        for backend in upstream.backends
-    ]
-    return {
-        name: _cluster(name, backend, roots)
-        for backend in backends
-        for name in (cluster_name(publish, backend.id),)
+        for pool in pools_of(publish, upstream)
     }
 
 
@@ -53,35 +73,56 @@ def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _cluster(name: str, backend: bundle_pb2.Backend, roots: str) -> cluster_pb2.Cluster:
-    address = literal(backend.host)
+def _cluster(pool: Pool, host: str, roots: str) -> cluster_pb2.Cluster:
+    named = any(literal(each.host) is None for each in pool.backends)
     cluster = cluster_pb2.Cluster(
-        name=name,
-        type=cluster_pb2.Cluster.STATIC if address else cluster_pb2.Cluster.STRICT_DNS,
+        name=pool.name,
+        type=cluster_pb2.Cluster.STRICT_DNS if named else cluster_pb2.Cluster.STATIC,
         connect_timeout=Duration(seconds=5),
         per_connection_buffer_limit_bytes=UInt32Value(value=64 * 1024),
         circuit_breakers=_breakers(),
         load_assignment=endpoint_pb2.ClusterLoadAssignment(
-            cluster_name=name, endpoints=[_endpoint(str(address or backend.host), backend.port)]
+            cluster_name=pool.name, endpoints=[_share(each, host) for each in pool.backends]
         ),
     )
-    if not address:
+    cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
+    if named:
         _resolve(cluster)
-    if backend.tls:
-        cluster.transport_socket.CopyFrom(_tls(backend.host, address, roots))
-    if backend.health_check_path:
-        _watch(cluster, backend)
+    for name in sorted({each.host for each in pool.backends if each.tls}):
+        match = cluster.transport_socket_matches.add(name=name)
+        match.match.update({_TLS_TO: name})
+        match.transport_socket.CopyFrom(_tls(name, literal(name), roots))
+    path = next((each.health_check_path for each in pool.backends if each.health_check_path), "")
+    if path:
+        _watch(cluster, path)
     return cluster
 
 
-def _endpoint(host: str, port: int) -> endpoint_components_pb2.LocalityLbEndpoints:
-    socket = address_pb2.SocketAddress(address=host, port_value=port)
+def _share(backend: bundle_pb2.Backend, host: str) -> endpoint_components_pb2.LocalityLbEndpoints:
+    """A locality of its own: its weight stays, however many addresses its name has."""
+    address = literal(backend.host)
+    socket = address_pb2.SocketAddress(
+        address=str(address or backend.host), port_value=backend.port
+    )
     endpoint = endpoint_components_pb2.Endpoint(
         address=address_pb2.Address(socket_address=socket),
+        # What the call's host becomes: a name is reached by itself, an address by what was asked for.
+        hostname=host if address else backend.host,
     )
+    endpoint.health_check_config.hostname = _authority(backend.host)
+    endpoint.health_check_config.disable_active_health_check = not backend.health_check_path
+    lb_endpoint = endpoint_components_pb2.LbEndpoint(endpoint=endpoint)
+    if backend.tls:
+        lb_endpoint.metadata.filter_metadata[_TLS_MATCH].update({_TLS_TO: backend.host})
     return endpoint_components_pb2.LocalityLbEndpoints(
-        lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
+        locality=base_pb2.Locality(sub_zone=backend.id),
+        load_balancing_weight=UInt32Value(value=max(backend.weight, 1)),
+        lb_endpoints=[lb_endpoint],
     )
+
+
+def _authority(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _breakers() -> circuit_breaker_pb2.CircuitBreakers:
@@ -139,7 +180,7 @@ def system_roots() -> str:
     return next((path for path in candidates if path and Path(path).exists()), certifi.where())
 
 
-def _watch(cluster: cluster_pb2.Cluster, backend: bundle_pb2.Backend) -> None:
+def _watch(cluster: cluster_pb2.Cluster, path: str) -> None:
     check = health_check_pb2.HealthCheck(
         timeout=Duration(seconds=2),
         interval=Duration(seconds=10),
@@ -147,10 +188,8 @@ def _watch(cluster: cluster_pb2.Cluster, backend: bundle_pb2.Backend) -> None:
         no_traffic_interval=Duration(seconds=10),
         unhealthy_threshold=UInt32Value(value=3),
         healthy_threshold=UInt32Value(value=1),
-        http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(
-            host=backend.host, path=backend.health_check_path
-        ),
+        http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(path=path),
     )
     cluster.health_checks.append(check)
-    # With one host in a cluster, panic mode would send calls to a host known to be dead.
+    # With few hosts in a cluster, panic mode would send calls to hosts known to be dead.
     cluster.common_lb_config.healthy_panic_threshold.value = 0

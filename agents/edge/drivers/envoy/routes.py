@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as rc
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
-from agents.edge.drivers.envoy.clusters import cluster_name, literal
+from agents.edge.drivers.envoy.clusters import literal, pools_of
 from agents.edge.drivers.envoy.filters import guard, lua_metadata
+from agents.edge.drivers.envoy.kinds import pack
 from agents.edge.drivers.envoy.paths import Where, path_match, set_rewrite
 from agents.edge.drivers.envoy.policies import by_size, of_every_call, preflight
 from agents.edge.model import Publish
@@ -94,12 +96,20 @@ def _routes(
         made.MergeFrom(rule)
         made.match.headers.append(_method_is(group))
         for each in by_size(made, upstream.max_request_bytes):
-            each.route.CopyFrom(_action(publish, route))
+            each.route.CopyFrom(_action(publish, route, upstream))
             if route.retries:
-                each.route.retry_policy.retry_on = retry_on
-                each.route.retry_policy.num_retries.value = route.retries
+                each.route.retry_policy.CopyFrom(_again(route.retries, retry_on))
             _transform(each, route)
             yield each
+
+
+def _again(times: int, retry_on: str) -> rc.RetryPolicy:
+    """At another backend, where there is one."""
+    policy = rc.RetryPolicy(retry_on=retry_on, host_selection_retry_max_attempts=3)
+    policy.num_retries.value = times
+    elsewhere = policy.retry_host_predicate.add(name="previous_hosts")
+    elsewhere.typed_config.CopyFrom(pack(previous_hosts_pb2.PreviousHostsPredicate()))
+    return policy
 
 
 def _transform(made: rc.Route, route: bundle_pb2.Route) -> None:
@@ -120,20 +130,20 @@ def _method_is(methods: Iterable[str]) -> rc.HeaderMatcher:
     return rc.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(safe_regex=regex))
 
 
-def _action(publish: Publish, route: bundle_pb2.Route) -> rc.RouteAction:
+def _action(
+    publish: Publish, route: bundle_pb2.Route, upstream: bundle_pb2.Upstream
+) -> rc.RouteAction:
     action = rc.RouteAction()
     action.timeout.FromMilliseconds(route.timeout_ms or _DEFAULT_TIMEOUT_MS)
     set_rewrite(action, route)
-    upstream = next(each for each in publish.bundle.upstreams if each.id == route.upstream_id)
-    backends = sorted(upstream.backends, key=lambda backend: backend.id)
-    if len(backends) == 1:
-        action.cluster = cluster_name(publish, backends[0].id)
+    pools = pools_of(publish, upstream)
+    if len(pools) == 1:
+        action.cluster = pools[0].name
     else:
-        for backend in backends:
-            weight = action.weighted_clusters.clusters.add()
-            weight.name = cluster_name(publish, backend.id)
-            weight.weight.value = max(backend.weight, 1)
-    if any(literal(backend.host) is None for backend in backends):
+        for pool in pools:
+            weight = action.weighted_clusters.clusters.add(name=pool.name)
+            weight.weight.value = pool.weight
+    if any(literal(backend.host) is None for backend in upstream.backends):
         # A named backend is reached by its own name (virtual hosting, TLS); it still learns the
         # caller's from x-forwarded-host.
         action.auto_host_rewrite.value = True

@@ -29,12 +29,14 @@ class Echo:
     """A backend that answers what it was asked and remembers it.
 
     /slow takes a second, /status/503 answers that, /flaky fails twice and then answers, /cors lets every
-    origin in.
+    origin in, /healthz is what `healthy` says and is not remembered.
     """
 
     def __init__(self, name: str = "echo", port: int = 0) -> None:
         self.name = name
         self.calls: list[dict[str, Any]] = []
+        self.checks: list[str] = []  # the hosts that health checks asked for
+        self.healthy = True
         echo = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -71,6 +73,12 @@ class Echo:
             "path": request.path,
             "headers": [[name.lower(), value] for name, value in request.headers.items()],
         }
+        if request.path == "/healthz":
+            self.checks.append(request.headers["host"])
+            request.send_response(200 if self.healthy else 503)
+            request.send_header("content-length", "0")
+            request.end_headers()
+            return
         self.calls.append(call)
         # Read it all, or the gateway is told of a connection that broke.
         call["length"] = len(_body(request))

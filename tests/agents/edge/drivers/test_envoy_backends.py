@@ -48,6 +48,79 @@ async def test_weights(driver: EnvoyDriver, echo: Echo, port: int) -> None:
 
 
 @pytest.mark.envoy
+async def test_a_backend_that_fails_its_health_check_gives_its_share_to_others(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    ill = Echo("ill")
+    ill.healthy = False
+    checked = {"health_check_path": "/healthz"}
+    named = backend(echo.port, host="localhost", id="named", **checked)
+    shares = [named, backend(ill.port, weight=100, **checked), backend(free_port(), **checked)]
+    watched = publish(port, backends=shares, mode="none")
+    await driver.apply(snapshot(watched))
+
+    assert {await status(port, "/billing") for _ in range(50)} == {200}
+    assert (len(echo.calls), ill.calls) == (50, [])
+    assert echo.checks[0] == "localhost"
+    assert "fails its health check" in (await driver.observe())[watched.id].warning
+    ill.close()
+
+
+@pytest.mark.envoy
+async def test_a_backend_that_nobody_checks_goes_along_with_checked_ones(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    other = Echo("other")
+    other.healthy = False  # nobody asks
+    shares = [backend(echo.port, health_check_path="/healthz"), backend(other.port)]
+    await driver.apply(snapshot(publish(port, backends=shares, mode="none")))
+
+    for _ in range(20):
+        assert await status(port, "/billing") == 200
+    assert 5 <= len(other.calls) <= 15  # each of Envoy's threads counts for itself
+    assert other.checks == []
+    other.close()
+
+
+@pytest.mark.envoy
+async def test_a_call_is_retried_at_another_backend(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    shares = [backend(echo.port), backend(free_port())]
+    retried = route(retries=2, methods=["GET", "POST"])
+    await driver.apply(snapshot(publish(port, retried, backends=shares, mode="none")))
+
+    # Nobody listens there, so nobody saw the call: whatever its method, it may be repeated.
+    assert {await status(port, "/billing", method="POST") for _ in range(20)} == {200}
+    assert {await status(port, "/billing") for _ in range(20)} == {200}
+
+
+@pytest.mark.envoy
+async def test_unsafe_methods_are_retried_when_said(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    said = route(retries=2, methods=["GET", "POST"], retry_unsafe=True)
+    await driver.apply(snapshot(publish(port, said, backends=[backend(echo.port)], mode="none")))
+
+    assert await status(port, "/billing/flaky", method="POST") == 200
+    assert len(echo.calls) == 3
+
+
+@pytest.mark.envoy
+async def test_every_kind_of_server_error_is_retried(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    retried = publish(port, route(retries=1), backends=[backend(echo.port)], mode="none")
+    await driver.apply(snapshot(retried))
+
+    for code in (500, 502, 503, 504):
+        assert await status(port, f"/billing/status/{code}") == code
+    assert len(echo.calls) == 8
+    assert await status(port, "/billing/status/404") == 404
+    assert len(echo.calls) == 9
+
+
+@pytest.mark.envoy
 async def test_a_slow_backend_is_cut_off(driver: EnvoyDriver, echo: Echo, port: int) -> None:
     slow = publish(port, route(timeout_ms=200), backends=[backend(echo.port)], mode="none")
     await driver.apply(snapshot(slow))
@@ -195,6 +268,36 @@ async def test_tls_backends_must_prove_their_name(
     await driver.apply(snapshot(secure))
 
     assert await status(port, "/billing") == expected
+
+
+@pytest.mark.envoy
+async def test_backends_of_one_service_have_their_own_names_and_trust(
+    drivers: Callable[..., EnvoyDriver],
+    tls_server: Callable[[str], tuple[int, Path]],
+    echo: Echo,
+    port: int,
+) -> None:
+    """With and without TLS, by name and by address, side by side."""
+    by_name, one = tls_server("localhost")
+    by_address, two = tls_server("127.0.0.1")
+    roots = one.parent / "roots.pem"
+    roots.write_bytes(one.read_bytes() + two.read_bytes())
+    driver = drivers(trusted_roots=str(roots))
+    await driver.start(snapshot(), Access(0))
+    mixed = publish(
+        port,
+        backends=[
+            backend(by_name, host="localhost", tls=True),
+            backend(by_address, tls=True),
+            backend(echo.port),
+        ],
+        mode="none",
+    )
+    await driver.apply(snapshot(mixed))
+
+    assert [await status(port, "/billing") for _ in range(30)] == [200] * 30
+    assert 5 <= len(echo.calls) <= 15  # each of Envoy's threads counts for itself
+    assert dict(echo.calls[0]["headers"])["host"] == "pay.test"
 
 
 @pytest.mark.envoy

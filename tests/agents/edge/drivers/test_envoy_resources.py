@@ -91,22 +91,42 @@ def test_a_listener_depends_on_its_port_alone() -> None:
     assert build(changed(some[0], host="other.test")).listeners["listener/8080"] == full
 
 
-def test_clusters_are_named_after_publish_revision_and_backend() -> None:
-    some = publish(80, backends=[backend(1), backend(2, host="a.test")])
+def test_the_backends_of_a_service_are_one_cluster_of_the_revision() -> None:
+    some = publish(80, backends=[backend(1, weight=3), backend(2, host="a.test"), backend(3)])
     resources = build(some)
 
-    assert set(resources.clusters) == {
-        f"up/{some.id}/{some.revision[:8]}/b1",
-        f"up/{some.id}/{some.revision[:8]}/b2",
-    }
-    kinds = [
-        cluster_pb2.Cluster.FromString(each.value).type for each in resources.clusters.values()
-    ]
-    assert kinds == [cluster_pb2.Cluster.STATIC, cluster_pb2.Cluster.STRICT_DNS]
+    (name,) = resources.clusters
+    assert name == f"up/{some.id}/{some.revision[:8]}/b1"
+    cluster = cluster_pb2.Cluster.FromString(resources.clusters[name].value)
+    assert cluster.type == cluster_pb2.Cluster.STRICT_DNS
+    shares = [each.load_balancing_weight.value for each in cluster.load_assignment.endpoints]
+    assert shares == [3, 1, 1]
     config = table(resources, 80)
     assert config.validate_clusters.value
-    weighted = config.virtual_hosts[0].routes[2].route.weighted_clusters.clusters
-    assert [each.name for each in weighted] == list(resources.clusters)
+    assert config.virtual_hosts[0].routes[2].route.cluster == name
+    alone = build(publish(80, backends=[backend(1)])).clusters.values()
+    assert [cluster_pb2.Cluster.FromString(each.value).type for each in alone] == [
+        cluster_pb2.Cluster.STATIC
+    ]
+
+
+def test_backends_with_different_health_checks_share_by_weight() -> None:
+    backends = [
+        backend(1, weight=1, health_check_path="/a"),
+        backend(2, weight=2, health_check_path="/b"),
+        backend(3, weight=4),
+        backend(4, weight=8, health_check_path="/a"),
+    ]
+    some = publish(80, backends=backends)
+    resources = build(some)
+
+    stem = f"up/{some.id}/{some.revision[:8]}"
+    weighted = table(resources, 80).virtual_hosts[0].routes[2].route.weighted_clusters.clusters
+    assert [(each.name, each.weight.value) for each in weighted] == [
+        (f"{stem}/b1", 13),
+        (f"{stem}/b2", 2),
+    ]
+    assert set(resources.clusters) == {f"{stem}/b1", f"{stem}/b2"}
 
 
 def test_backends_that_no_route_reaches_get_no_cluster() -> None:
