@@ -43,6 +43,9 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.withdrawals: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
         self.served_bundles: list[str] = []
+        self.secrets: dict[str, str] = {}  # id -> version
+        self.lost_secrets: set[str] = set()  # 500 for these
+        self.served_secrets: list[tuple[str, str]] = []
         self.entries: list[dict[str, Any]] = []
         self.page_size = 2
         self.oldest_version = 0  # cursors before it are gone
@@ -245,6 +248,8 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
             return self._manifest(headers.get("if-none-match", ""))
         if path.startswith("bundles/"):
             return self._bundle(path.removeprefix("bundles/"))
+        if path.startswith("secrets/"):
+            return self._secret(path.removeprefix("secrets/"))
         if path == "access":
             return self._access(dict(pair.split("=") for pair in query.split("&") if pair))
         return 404, b"{}", ""
@@ -263,6 +268,7 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
             "withdrawals": [
                 {"publish_id": name, "deployment_id": pk} for name, pk in self.withdrawals.items()
             ],
+            "secrets": [{"id": pk, "version": each} for pk, each in self.secrets.items()],
             "added_later": {"readers": "ignore what they do not know"},
         }
         body = json.dumps(document).encode()
@@ -274,6 +280,17 @@ class Peer(agent_pb2_grpc.AgentServiceServicer):
         self.served_bundles.append(digest)
         body = self.bodies.get(digest)
         return (200, body, "") if body is not None else (404, b"{}", "")
+
+    def _secret(self, secret_id: str) -> tuple[int, bytes, str]:
+        if secret_id in self.lost_secrets:
+            return 500, b"{}", ""
+        if secret_id not in self.secrets:
+            return 404, b"{}", ""
+        version = self.secrets[secret_id]
+        self.served_secrets.append((secret_id, version))
+        tls = {"certificate_chain": f"chain {version}", "private_key": f"KEY of {version}"}
+        body = json.dumps({"id": secret_id, "version": version, "tls": tls}).encode()
+        return 200, body, ""
 
     def _access(self, query: dict[str, str]) -> tuple[int, bytes, str]:
         self.access_requests.append(query)
