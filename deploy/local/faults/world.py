@@ -36,6 +36,7 @@ class FaultStack(Stack):
         super().__init__(home, Ports.free(), durable=True, say=say)
         # kill -9 of PostgreSQL loses nothing that was written; only the machine must not crash.
         self.postgres.child.argv += ["-c", "fsync=off"]
+        self.agentd_processes = 1
         self._doors = Doors()
         self.rest_door = self._doors.make(self.ports.web)
         self.stream_doors: dict[str, Door] = {}
@@ -53,6 +54,7 @@ class FaultStack(Stack):
 
     def serve_agents(self, processes: int) -> None:
         """agentd anew in so many processes, the old one killed; nothing happens if it runs so already."""
+        self.agentd_processes = processes
         child = self.child("agentd")
         alone = child.argv[: child.argv.index("runagentd") + 1]
         argv = [*alone, "--processes", str(processes)] if processes > 1 else alone
