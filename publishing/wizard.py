@@ -57,7 +57,9 @@ class Choice:
 def tell(
     user: Any, product: Product, draft: PublishDraft | None, step: DraftStep
 ) -> dict[str, Any]:
-    chosen = Chosen(_cluster(user, product, draft), _gateway(product, draft))
+    # The gateway's own step shows all of them anyway.
+    gateway = _gateway(product, draft) if step != DraftStep.GATEWAY else None
+    chosen = Chosen(_cluster(user, product, draft), gateway)
     return {
         "product": product,
         "draft": draft,

@@ -12,7 +12,13 @@ EXACT = TEXT | {"spellcheck": "false", "autocapitalize": "none"}
 MAX_NOTE = 500
 
 
-class PublishForm(forms.Form):
+class StartForm(forms.Form):
+    """`after`: the last deployment that the page showed, so that a second click makes no second one."""
+
+    after = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+
+
+class PublishForm(StartForm):
     note = forms.CharField(
         label=_("Note"),
         required=False,
@@ -22,7 +28,7 @@ class PublishForm(forms.Form):
     )
 
 
-class RollBackForm(forms.Form):
+class RollBackForm(StartForm):
     note = forms.CharField(
         label=_("Note"),
         required=False,
@@ -32,7 +38,7 @@ class RollBackForm(forms.Form):
     )
 
 
-class WithdrawForm(forms.Form):
+class WithdrawForm(StartForm):
     reason = forms.CharField(
         label=_("Reason"),
         required=False,

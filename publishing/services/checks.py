@@ -328,3 +328,20 @@ def something_new(publish: ProductPublish, digest: str) -> None:
             code="nothing_to_publish",
             details={"revision": live.digest},
         )
+
+
+def nobody_faster(publish: ProductPublish, after: int | None) -> None:
+    """`after` is the number of the last deployment that the asker saw; None does not care.
+
+    A second click of the same form, and a colleague's click meanwhile, make no second deployment.
+    """
+    if after is None:
+        return
+    newest = publish.deployments.order_by("-number").first()
+    if newest is not None and newest.number != after:
+        raise DomainError(
+            _("Deployment #%(number)d was started meanwhile. Look at it first.")
+            % {"number": newest.number},
+            code="deployment_started_meanwhile",
+            details={"deployment_id": str(newest.pk), "number": newest.number},
+        )

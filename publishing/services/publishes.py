@@ -137,10 +137,13 @@ def delete(*, actor: Any, publish_id: UUID) -> None:
 
 
 @transaction.atomic
-def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
-    """Send the product, as it is defined now, to the cluster's gateways."""
+def publish(
+    *, actor: Any, publish_id: UUID, note: str = "", after: int | None = None
+) -> Deployment:
+    """Send the product, as it is defined now, to the cluster's gateways. `after`: see nobody_faster."""
     note = note_of(note, field="note")
     row = workable(actor, publish_id)
+    checks.nobody_faster(row, after)
     check_publish_move(row.status, Status.PUBLISHED)
     deployments.hold_cluster(row.cluster_id)
     definition = definition_of(row)
@@ -157,10 +160,13 @@ def publish(*, actor: Any, publish_id: UUID, note: str = "") -> Deployment:
 
 
 @transaction.atomic
-def withdraw(*, actor: Any, publish_id: UUID, reason: str = "") -> Deployment:
+def withdraw(
+    *, actor: Any, publish_id: UUID, reason: str = "", after: int | None = None
+) -> Deployment:
     """Take the publish off the gateways. Subscriptions and keys stay; maintenance never blocks it."""
     reason = note_of(reason, field="reason")
     row = workable(actor, publish_id)
+    checks.nobody_faster(row, after)
     if row.status != Status.PUBLISHED:
         raise InvalidTransition(
             _("This publish is %(status)s; only a published one can be withdrawn.")

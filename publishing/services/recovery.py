@@ -20,13 +20,16 @@ from publishing.states import OUTSTANDING, Happening, Kind, Status, in_words
 
 
 @transaction.atomic
-def roll_back(*, actor: Any, publish_id: UUID, revision: int, note: str = "") -> Deployment:
+def roll_back(
+    *, actor: Any, publish_id: UUID, revision: int, note: str = "", after: int | None = None
+) -> Deployment:
     """Send an earlier revision, by its number, as a publish: the same checks, claims and verdicts.
 
     Its routes come back; plans, subscriptions and keys stay as they are.
     """
     note = note_of(note, field="note")
     row = workable(actor, publish_id)
+    checks.nobody_faster(row, after)
     if row.status == Status.DRAFT:
         raise InvalidTransition(
             _("This publish was never live, so there is nothing to go back to. Publish it."),

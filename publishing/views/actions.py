@@ -26,7 +26,7 @@ from publishing.forms.actions import PublishForm, RollBackForm, WaiveForm, Withd
 from publishing.models import Deployment
 from publishing.services import revisions
 from publishing.views.browse import deployment_context, detail_context, revision_context
-from publishing.views.shared import attempt, told, typed
+from publishing.views.shared import attempt, explain, told, typed
 
 
 @login_required
@@ -35,15 +35,11 @@ def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show what it changes and for whom, ask once, take a note, then send it to the cluster."""
     row = _writable(request, pk)
     form = PublishForm(typed(request))
-    if form.is_valid():
-        try:
-            service.publish(actor=request.user, publish_id=pk, **form.cleaned_data)
-        except DomainError as error:
-            if error.code == "already_under_way":  # clicked twice
-                return redirect("publishing:detail", pk)
-            form.add_error(None, error.message)
-        else:
-            return redirect("publishing:detail", pk)
+    if form.is_valid() and _started(
+        form,
+        lambda: service.publish(actor=request.user, publish_id=pk, **form.cleaned_data),
+    ):
+        return redirect("publishing:detail", pk)
     definition = definition_of(row)
     context = stories.head(row) | {
         "form": form,
@@ -62,7 +58,7 @@ def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask with what it means for subscribers, then take it off the gateways."""
     row = _writable(request, pk)
     form = WithdrawForm(typed(request))
-    if form.is_valid() and attempt(
+    if form.is_valid() and _started(
         form,
         lambda: service.withdraw(actor=request.user, publish_id=pk, **form.cleaned_data),
     ):
@@ -77,7 +73,7 @@ def roll_back(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
     """The page of the revision asks; this sends it."""
     _writable(request, pk)
     form = RollBackForm(request.POST)
-    if form.is_valid() and attempt(
+    if form.is_valid() and _started(
         form,
         lambda: service.roll_back(
             actor=request.user, publish_id=pk, revision=number, **form.cleaned_data
@@ -155,6 +151,18 @@ def _writable(request: HttpRequest, pk: UUID) -> Any:
     if not stories.may_work(row):
         raise PermissionDenied
     return row
+
+
+def _started(form: Any, act: Callable[[], object]) -> bool:
+    """Whether the page of the publish has something to show: also what a second click found there."""
+    try:
+        act()
+    except DomainError as error:
+        if error.code == "deployment_started_meanwhile":
+            return True
+        explain(form, error)
+        return False
+    return True
 
 
 def _at_once(
