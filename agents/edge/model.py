@@ -41,6 +41,8 @@ class Snapshot:
     allowed_networks: tuple[str, ...] = ()
     secrets: Mapping[str, TlsSecret] = field(default_factory=dict)  # by id: what publishes refer to
     trusted_hops: int = 0  # proxies before the gateway whose x-forwarded-for is believed
+    # The gateway was seen to differ from what it took: offer it everything once more.
+    again: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

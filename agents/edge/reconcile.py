@@ -101,6 +101,8 @@ class Reconciler:
                     f"agent belongs to {self._condition.identity.cluster_id}: nothing is changed."
                 )
             self._manifest, self._etag = manifest, etag
+            # Whoever asks for the same under a new generation wants what drifted repaired, now.
+            self._again = self._again or bool(self._condition.live and self._condition.drifted())
         if self._manifest is None:
             raise Unavailable("The control plane says that a manifest we do not have is unchanged.")
         self._condition.wanted = {
@@ -220,7 +222,7 @@ class Reconciler:
             extra={"generation": snapshot.generation, "publishes": len(snapshot.publishes)},
         )
         try:
-            verdicts = await self._gateway.apply(snapshot)
+            verdicts = await self._gateway.apply(replace(snapshot, again=self._again))
         except GatewayDown as error:
             self._gateway_failures += 1
             self._again = True

@@ -423,6 +423,23 @@ async def test_what_the_gateway_lost_is_applied_again(
     await until(lambda: gateway.serving == {"billing": revision})
 
 
+async def test_who_asks_for_the_same_anew_has_drift_repaired_at_once(
+    agent: Agent, peer: Peer, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.edge.agent.DRIFT_SECONDS", 3600.0)
+    deployment, revision = peer.publish()
+    peer.hint()
+    await answered(peer, deployment, APPLIED)
+    gateway.serving["billing"] = "0" * 64
+    await until(lambda: [each.revision for each in peer.report.publishes] == ["0" * 64])
+
+    peer.generation += 1
+    peer.hint()
+    await until(lambda: gateway.serving == {"billing": revision})
+    assert gateway.snapshots[-1].again
+    await until(lambda: [each.revision for each in peer.report.publishes] == [revision])
+
+
 async def test_what_the_gateway_should_not_serve_is_removed(
     agent: Agent, peer: Peer, gateway: MemoryGateway
 ) -> None:

@@ -54,11 +54,14 @@ class Changes:
         }
         for publish_id in self._refused.keys() - snapshot.publishes.keys():
             self.forget(publish_id)
+        for told in (self._judged, self._warnings):
+            for publish_id in told.keys() - snapshot.publishes.keys():
+                del told[publish_id]
         if not gone:
             return {}
         # From the disk first: a crash must not bring it back.
         await asyncio.to_thread(self._store.drop, gone)
-        for known in (self._kept, self._lost, self._judged, self._warnings):
+        for known in (self._kept, self._lost):
             for publish_id in gone:
                 known.pop(publish_id, None)
         begun, doubt = time.perf_counter(), ""
@@ -119,12 +122,30 @@ class Changes:
         return changed, waiting
 
     def _was_refused(self, publish: Publish) -> bool:
-        """The same attempt. A deployment already judged is no longer named by the server."""
-        if publish.id not in self._refused:
+        """The same attempt. A deployment already judged is no longer named by the server.
+
+        What was good before Envoy came anew is tried each time: its port may be free by now.
+        """
+        if publish.id not in self._refused or self._is_lost(publish):
             return False
         refused, _ = self._refused[publish.id]
         same = publish.deployment in ("", refused.deployment)
         return same and publish.revision == refused.revision
+
+    def _is_lost(self, publish: Publish) -> bool:
+        kept = self._kept.get(publish.id)
+        return publish.id in self._lost and kept is not None and kept.revision == publish.revision
+
+    async def repair(self) -> None:
+        """Offer everything once more if Envoy serves something else than what it took."""
+        live = await self.observe()
+        good = self._rollout.good.values()
+        if all(each.id in live and live[each.id].revision == each.revision for each in good):
+            return
+        try:
+            await self._rollout.restore()
+        except (Refused, NoVerdict) as error:
+            logger.warning("the good state is offered once more, unconfirmed: %s", error)
 
     async def _vet(self, publishes: Iterable[Publish], snapshot: Snapshot) -> dict[str, str]:
         """Our own reasons to refuse, before Envoy is asked. By publish id."""

@@ -128,6 +128,8 @@ class EnvoyDriver:
             if snapshot.agent_count != self._agent_count:
                 await self._share_limits(max(snapshot.agent_count, 1))
             await self._rollout.trust(snapshot.trusted_hops)
+            if snapshot.again:
+                await self._changes.repair()
             verdicts = await self._changes.withdraw(snapshot)
             return verdicts | await self._changes.publish(snapshot)
 

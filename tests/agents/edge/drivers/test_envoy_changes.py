@@ -441,3 +441,43 @@ async def test_drivers_of_a_machine_do_not_meet(
 
     assert (await call(port, "/billing", address="127.0.0.2")).status == 404
     assert (await call(port, "/billing", address="127.0.0.3")).status == 200
+
+
+async def test_what_envoy_lost_is_offered_once_more_when_asked_for(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    good = publish(port, backends=[backend(echo.port)], mode="none")
+    await driver.apply(snapshot(good))
+    empty = driver._rollout._build({})
+    await driver._ads.offer(Kind.ROUTES, empty.routes)
+    await driver._ads.settled(Kind.ROUTES, 5)
+    assert await status(port, "/billing") == 404
+    assert (await driver.observe())[good.id].revision == ""
+
+    assert await driver.apply(snapshot(good)) == {}
+    assert await status(port, "/billing") == 404
+    await driver.apply(snapshot(good, again=True))
+    assert await status(port, "/billing") == 200
+    assert (await driver.observe())[good.id].revision == good.revision
+
+
+async def test_what_is_served_as_it_should_is_not_offered_once_more(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    good = publish(port, backends=[backend(echo.port)], mode="none")
+    await driver.apply(snapshot(good))
+    before = await stats(driver, "update_success")
+    await driver.apply(snapshot(good, again=True))
+    assert await stats(driver, "update_success") == before
+
+
+async def test_a_refused_publish_that_is_withdrawn_is_forgotten(
+    driver: EnvoyDriver, echo: Echo, port: int
+) -> None:
+    bad = publish(port, route(set_request_headers=[BAD_HEADER]), backends=[backend(echo.port)])
+    await driver.apply(snapshot(bad))
+    assert bad.id in await driver.observe()
+    await driver.apply(snapshot())
+    assert bad.id not in await driver.observe()
+    assert bad.id not in driver._changes._judged
+    assert bad.id not in driver._changes._warnings
