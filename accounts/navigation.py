@@ -49,7 +49,9 @@ ENTRIES = {
         Entry(_("Agents"), "plug-connected", "clusters:agents"),
     ],
     Kind.PROVIDER: [
+        Entry(_("Overview"), "layout-dashboard", "publishing:overview"),
         Entry(_("Products"), "package", "catalog:products"),
+        Entry(_("Gateways"), "door", "catalog:gateways"),
         Entry(_("API services"), "route", "catalog:services"),
         Entry(_("Publishes"), "world-upload", "publishing:list", _("Publishing")),
         Entry(_("Deployments"), "rocket", "publishing:deployments", _("Publishing")),

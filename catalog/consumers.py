@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from catalog.models import ApiImport, Product
+from catalog.models import ApiImport, Gateway, Product
 from catalog.services import imports
 from core.pulse import PulseConsumer
 
@@ -16,9 +16,19 @@ class ImportConsumer(PulseConsumer):
         return imports.group(pk) if seen else None
 
 
-class ProductConsumer(PulseConsumer):
-    """One product's environments: whatever happens to a publish of its organization."""
+class DefinitionConsumer(PulseConsumer):
+    """What is published of it: whatever happens to a publish of its organization."""
+
+    model: Any
 
     async def group_for(self, user: Any, pk: UUID) -> str | None:
-        product = await Product.objects.visible_to(user).filter(pk=pk).afirst()
-        return f"publishes.org.{product.organization_id}" if product else None
+        row = await self.model.objects.visible_to(user).filter(pk=pk).afirst()
+        return f"publishes.org.{row.organization_id}" if row else None
+
+
+class ProductConsumer(DefinitionConsumer):
+    model = Product
+
+
+class GatewayConsumer(DefinitionConsumer):
+    model = Gateway

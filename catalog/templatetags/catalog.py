@@ -10,6 +10,12 @@ register = template.Library()
 
 
 @register.filter
+def fingerprint(digest: str) -> str:
+    """As openssl and browsers write it: AB:CD:…"""
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)).upper()
+
+
+@register.filter
 def methods(service: ApiService) -> str:
     """Of all its routes together, in the usual order. Reads what was prefetched."""
     used = {name for route in service.routes.all() for name in route.methods}

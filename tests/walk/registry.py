@@ -113,6 +113,7 @@ API = {
     "provider/certificates": provider(CERTIFICATE),
     "provider/certificates/<uuid:pk>": provider(CERTIFICATE, pk="certificate"),
     # publishing
+    "provider/overview": provider(),
     "provider/products/<uuid:product_pk>/publishes": provider(publish, product_pk="product"),
     "provider/product-publishes": provider(publish),
     "provider/product-publishes/<uuid:pk>": provider(publish, pk="publish"),
@@ -127,6 +128,16 @@ API = {
     "provider/product-publishes/<uuid:pk>/revisions/<int:number>/compare": provider(
         pk="publish", number="revision_number"
     ),
+    "provider/product-publishes/preview": provider(publish),
+    "provider/publish-drafts": provider(),
+    "provider/products/<uuid:product_pk>/publish-draft": provider(
+        lambda world: {"step": "cluster", "cluster_id": str(world.cluster.pk), "version": 0},
+        product_pk="product",
+    ),
+    "provider/products/<uuid:product_pk>/publish-draft/create": provider(
+        same(version=0), product_pk="product"
+    ),
+    "provider/deployments": provider(),
     "provider/deployments/<uuid:pk>": provider(pk="deployment"),
     "provider/deployments/<uuid:pk>/waivers": provider(waiver, pk="deployment"),
     "provider/deployments/<uuid:pk>/cancel": provider(pk="deployment"),
@@ -197,6 +208,18 @@ PAGES = {
     "provider/publishes/<uuid:pk>/plans/new": provider(PLAN, pk="publish"),
     "provider/plans/<uuid:pk>/edit": provider(PLAN, pk="plan"),
     "provider/plans/<uuid:pk>/delete": provider(pk="plan"),
+    "provider/": provider(),
+    "provider/gateways": provider(),
+    "provider/gateways/new": provider(same(name="new", gateway_class="envoy")),
+    "provider/gateways/<uuid:pk>": provider(pk="gateway"),
+    "provider/gateways/<uuid:pk>/edit": provider(same(name="new"), pk="gateway"),
+    "provider/gateways/<uuid:pk>/delete": provider(pk="gateway"),
+    "provider/certificates": provider(),
+    "provider/certificates/new": provider(CERTIFICATE),
+    "provider/certificates/<uuid:pk>": provider(pk="certificate"),
+    "provider/certificates/<uuid:pk>/replace": provider(CERTIFICATE, pk="certificate"),
+    "provider/certificates/<uuid:pk>/rename": provider(same(name="New"), pk="certificate"),
+    "provider/certificates/<uuid:pk>/delete": provider(pk="certificate"),
     "provider/publishes": provider(),
     "provider/publishes/<uuid:pk>": provider(pk="publish"),
     "provider/publishes/<uuid:pk>/changes": provider(pk="publish"),
@@ -224,6 +247,7 @@ SOCKETS = {
     "ws/clusters": operator(),
     "ws/clusters/<uuid:pk>": operator(pk="cluster"),
     "ws/imports/<uuid:pk>": provider(pk="api_import"),
+    "ws/gateways/<uuid:pk>": provider(pk="gateway"),
     "ws/products/<uuid:pk>": provider(pk="product"),
     "ws/subscriptions": provider(),
     "ws/publishes": provider(),

@@ -1,0 +1,169 @@
+"""TLS certificates: uploaded, replaced in place. No page ever shows a private key."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts import access
+from accounts.models import Role
+from catalog.forms.gateways import CertificateForm, RenameForm
+from catalog.models import Certificate
+from catalog.services import certificates as service
+from catalog.views.shared import (
+    PAGE_SIZE,
+    creating_in,
+    may_create,
+    mine,
+    query_for_pages,
+    rights,
+    visible,
+)
+from core.errors import DomainError
+from core.htmx import attempt, leave, page
+
+FORM = "catalog/certificates/form.html"
+
+
+@login_required
+@require_safe
+def certificates(request: HttpRequest) -> HttpResponse:
+    """Those that end first, first."""
+    rows = mine(request, Certificate).defer("chain", "sealed_key")
+    search = request.GET.get("search", "").replace("\x00", "").strip()[:100]
+    if search:
+        rows = rows.filter(name__icontains=search) | rows.filter(hosts__icontains=search)
+    found = rows.prefetch_related("listeners__gateway").order_by("not_after", "name", "pk")
+    context = {
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": search,
+        "query": query_for_pages(request),
+        "may_create": may_create(request),
+    }
+    return page(request, "catalog/certificates/list.html", "certificate-rows", context)
+
+
+@login_required
+@require_safe
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = visible(request, Certificate, pk)
+    return page(
+        request, "catalog/certificates/detail.html", "certificate-live", _story(request, row)
+    )
+
+
+@sensitive_post_parameters("private_key")
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    organization = creating_in(request)
+    form = CertificateForm(request.POST, request.FILES) if _sent(request) else CertificateForm()
+    made: list[Certificate] = []
+    if form.is_valid() and attempt(
+        form,
+        lambda: made.append(
+            service.upload(actor=request.user, organization_id=organization.pk, **form.cleaned_data)
+        ),
+    ):
+        messages.success(request, _("%(name)s is uploaded.") % {"name": made[0].name})
+        return leave(request, "catalog:certificate", made[0].pk)
+    return _form_page(request, form)
+
+
+@sensitive_post_parameters("private_key")
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = visible(request, Certificate, pk)
+    access.require(request.user, row.organization_id)
+    sent = (request.POST, request.FILES) if _sent(request) else ()
+    form = CertificateForm(*sent, replaces=row)
+    if form.is_valid() and attempt(
+        form,
+        lambda: service.replace(actor=request.user, certificate_id=pk, **form.cleaned_data),
+    ):
+        messages.success(
+            request, _("The certificate is replaced. Gateways take it over without a new publish.")
+        )
+        return leave(request, "catalog:certificate", pk)
+    return _form_page(request, form, row)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = visible(request, Certificate, pk)
+    access.require(request.user, row.organization_id)
+    form = RenameForm(request.POST if _sent(request) else None, initial={"name": row.name})
+    if form.is_valid() and attempt(
+        form,
+        lambda: service.rename(actor=request.user, certificate_id=pk, **form.cleaned_data),
+    ):
+        return leave(request, "catalog:certificate", pk)
+    context = {"form": form, "certificate": row}
+    status = 422 if form.errors else 200
+    return page(request, "catalog/certificates/rename.html", "confirm", context, status)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = visible(request, Certificate, pk)
+    access.require(request.user, row.organization_id, Role.ADMIN)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            service.delete(actor=request.user, certificate_id=pk)
+        except DomainError as error:
+            refusal = error.message
+        else:
+            messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+            return leave(request, "catalog:certificates")
+    context = {
+        "row": row,
+        "publishes": list(service.publishes_served_with(row)),
+        "gateways": sorted({str(each.gateway) for each in _listeners(row)}),
+        "refusal": refusal,
+        "means": _("The certificate and its private key are gone for good."),
+        "back": reverse("catalog:certificate", args=[pk]),
+        "list": reverse("catalog:certificates"),
+        "list_label": _("Certificates"),
+    }
+    return page(request, "catalog/delete.html", "confirm", context, 422 if refusal else 200)
+
+
+def _story(request: HttpRequest, row: Certificate) -> dict[str, Any]:
+    return {
+        "certificate": row,
+        "listeners": list(_listeners(row)),
+        "publishes": list(service.publishes_served_with(row)[:PAGE_SIZE]),
+    } | rights(request, row)
+
+
+def _listeners(row: Certificate) -> Any:
+    return row.listeners.select_related("gateway").order_by("gateway__name", "port", "hostname")
+
+
+def _sent(request: HttpRequest) -> bool:
+    return request.method == "POST"
+
+
+def _form_page(
+    request: HttpRequest, form: CertificateForm, row: Certificate | None = None
+) -> HttpResponse:
+    if form.is_bound:
+        form.forget_key()
+    context = {"form": form, "certificate": row}
+    return page(request, FORM, "certificate-form", context, 422 if form.errors else 200)
