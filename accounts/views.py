@@ -29,7 +29,7 @@ from core.errors import DomainError
 from core.htmx import add_error, wants_partial
 
 PAGE_SIZE = 50
-HOMES = {Kind.OPERATOR: "clusters:overview", Kind.PROVIDER: "publishing:list"}
+HOMES = {Kind.OPERATOR: "clusters:overview", Kind.PROVIDER: "publishing:overview"}
 
 
 @require_safe

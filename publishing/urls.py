@@ -1,10 +1,11 @@
 from django.urls import path
 
-from publishing.views import actions, browse, settings, wizard
+from publishing.views import actions, browse, overview, settings, wizard
 
 app_name = "publishing"
 
 urlpatterns = [
+    path("provider/", overview.show, name="overview"),
     path("provider/products/<uuid:pk>/publish/", wizard.wizard, name="wizard"),
     path("provider/products/<uuid:pk>/publish/discard", wizard.discard, name="discard"),
     path("provider/publishes", browse.publishes, name="list"),

@@ -1,0 +1,22 @@
+"""The provider's first page."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_safe
+
+from accounts.models import Kind
+from clusters.views.shared import page
+from publishing import overview
+
+
+@login_required
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    organization = request.organization  # type: ignore[attr-defined]
+    if organization is None or organization.kind != Kind.PROVIDER:
+        return redirect("home")
+    context = {"overview": overview.of(organization)}
+    return page(request, "publishing/overview.html", "overview-live", context)
