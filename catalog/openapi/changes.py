@@ -76,7 +76,8 @@ def compare(
             )
         )
         routes += [] if gone else [_values(left)]
-    return Changes(sorted(rows, key=lambda row: (row.path, row.match)), routes)
+    # What stays as it is comes last: nobody looks for it.
+    return Changes(sorted(rows, key=lambda row: (row.kind == "kept", row.path, row.match)), routes)
 
 
 def _change(route: Mapping[str, Any], present: Sequence[Route]) -> Change:

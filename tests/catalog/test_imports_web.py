@@ -37,7 +37,7 @@ def test_from_paste_to_service(ours):
     assert "Preview" in text(ours.get(NEW))
     answer = ours.post(NEW, {"document": json.dumps(PETS)})
     row = ApiImport.objects.get()
-    assert answer.url == f"/provider/imports/{row.pk}"
+    assert answer.url == f"/provider/api-services/imports/{row.pk}"
 
     page = ours.get(answer.url)
     assert "3 operations in 2 routes" in text(page)
@@ -103,7 +103,7 @@ def test_apply_says_what_is_wrong_and_keeps_what_was_typed(ours, provider):
     row = ApiImportFactory(organization=provider)
     typed = {"name": "Pets", "version": "1.0", "base_path": "/kept", "host": "a b", "port": "70000"}
     for wrong, said in ((typed, "a b"), (typed | {"host": ""}, "already have Pets")):
-        answer = ours.post(f"/provider/imports/{row.pk}/apply", wrong)
+        answer = ours.post(f"/provider/api-services/imports/{row.pk}/apply", wrong)
         assert answer.status_code == 422
         assert said in text(answer) + answer.content.decode()
         assert 'value="/kept"' in answer.content.decode()
@@ -184,7 +184,7 @@ def test_a_link_is_shown_live_until_it_is_read(ours, provider):
 
 def test_discard_asks_first(ours, provider):
     row = ApiImportFactory(organization=provider)
-    path = f"/provider/imports/{row.pk}/discard"
+    path = f"/provider/api-services/imports/{row.pk}/discard"
     assert "<dialog" in ours.get(path, headers=HTMX).content.decode()
     assert "Discard this import?" in text(ours.get(path))
     assert ours.post(path).url == LIST
@@ -199,7 +199,7 @@ def test_the_list_reminds_of_open_imports(ours, provider):
 
 def test_for_whom(client_of, viewer, stranger, provider):
     row = ApiImportFactory(organization=provider)
-    path = f"/provider/imports/{row.pk}"
+    path = f"/provider/api-services/imports/{row.pk}"
     page = client_of(viewer).get(path)
     assert page.status_code == 200
     assert "Create API service" not in text(page)

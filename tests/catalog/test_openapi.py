@@ -302,8 +302,8 @@ def test_changes_keep_ids_and_settings_and_split_routes():
 
     assert told(found) == [
         ("removed", "/old", [], [], ["GET"]),
-        ("kept", "/pets", ["GET", "POST"], [], []),
         ("changed", "/pets/{name}", ["GET"], [], ["DELETE"]),
+        ("kept", "/pets", ["GET", "POST"], [], []),
     ]
     assert [values["id"] for values in found.routes] == [row.pk for row in there[:3]]
     assert found.routes[1]["timeout_ms"] == 60_000
