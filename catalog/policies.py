@@ -23,14 +23,15 @@ MAX_REQUEST_BYTES = 100 * 1024 * 1024
 CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 # Of one connection, or the gateway's to set.
-HOP_BY_HOP = frozenset(
+RESERVED = frozenset(
     (
         "connection", "content-length", "host", "keep-alive", "proxy-authenticate",
         "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "x-plan",
     )
 )  # fmt: skip
 # What gateways say about the caller: a provider must not be able to forge or erase it.
-OURS = ("x-api-key", "x-consumer", "x-imp-", "x-envoy-")
+OURS = ("x-api-key", "x-consumer", "x-credential", "x-imp-", "x-envoy-")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -101,7 +102,7 @@ def _removed(values: Any, also_set: Mapping[str, str], *, field: str) -> list[st
 def header_name(value: str, *, field: str) -> str:
     """A header that providers may set, in lower case."""
     name = _token(value, field=field)
-    if name in HOP_BY_HOP or name.startswith(OURS):
+    if name in RESERVED or name.startswith(OURS):
         raise InvalidInput(
             _("“%(name)s” is the gateway's to set. Use another header.") % {"name": name},
             field=field,

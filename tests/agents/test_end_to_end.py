@@ -22,6 +22,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from catalog.services import policies as catalog_policies
 from clusters.models import Agent, Cluster
 from clusters.services import agents as agent_services
 from clusters.services import tokens
@@ -248,6 +249,22 @@ def test_a_refusal_reaches_the_operator_in_words_and_the_next_click_works(world:
 
     assert again.revision_id == refused.revision_id
     assert world.get() == 200
+
+
+def test_an_edited_service_is_served_as_it_was_published(world: World) -> None:
+    world.join()
+    world.start_agent()
+    world.connected()
+    publish = world.product()
+    service = publish.product.services.get()
+    RouteFactory(service=service, match="exact", path="/users/{id}", methods=["GET"])
+    world.ended(world.publish(publish))
+    nobody = {"deny": ["0.0.0.0/0"]}
+    catalog_policies.put(actor=world.admin, service_id=service.pk, kind="ip", config=nobody)
+    assert world.get("/billing/users/7") == 200
+
+    world.ended(world.publish(publish))
+    assert world.get("/billing/users/7") == 403
 
 
 def test_a_publish_outlives_agentd_and_the_agent(world: World) -> None:

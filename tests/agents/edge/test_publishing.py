@@ -337,7 +337,7 @@ async def test_bytes_that_do_not_hash_to_their_name_never_reach_the_gateway(
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"schema": 2}, "Upgrade the agent"),
+        ({"schema": 3}, "Upgrade the agent"),
         ({"publish_id": "somebody-elses"}, "is of publish somebody-elses"),
         ({"routes": "not a list"}, "cannot read the bundle"),
     ],
