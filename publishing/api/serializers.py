@@ -20,6 +20,7 @@ from publishing.models import (
     PublishRevision,
     Visibility,
 )
+from publishing.services import tls
 from publishing.services.publishes import MAX_NOTE
 
 # --- Bodies ----------------------------------------------------------------------------------------
@@ -69,11 +70,21 @@ class NewPublish(PublishSettings):
     product_id = Id()
 
 
-class PublishNote(serializers.Serializer):
+class Start(serializers.Serializer):
+    after = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=2**31 - 1,
+        help_text="Number of the last deployment you saw (0: none). If there is a newer one, a 409: "
+        "so a repeated request starts no second deployment.",
+    )
+
+
+class PublishNote(Start):
     note = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
-class WithdrawReason(serializers.Serializer):
+class WithdrawReason(Start):
     reason = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
@@ -347,18 +358,31 @@ class ServingSerializer(serializers.ModelSerializer):
         return live is not None and row.revision == live.digest
 
 
+class WarningSerializer(serializers.Serializer):
+    """What somebody must do soon: `certificate_expiring`, `certificate_expired`."""
+
+    code = serializers.CharField(read_only=True)
+    message = serializers.CharField(read_only=True)
+    details = serializers.JSONField(read_only=True)
+
+
 class ProductPublishDetailSerializer(ProductPublishSerializer):
     proof = serializers.SerializerMethodField()
     serving = serializers.SerializerMethodField()
+    warnings = serializers.SerializerMethodField()
 
     class Meta(ProductPublishSerializer.Meta):
-        fields = [*ProductPublishSerializer.Meta.fields, "proof", "serving"]
+        fields = [*ProductPublishSerializer.Meta.fields, "proof", "serving", "warnings"]
         read_only_fields = fields
 
     @extend_schema_field(ProofSerializer(many=True))
     def get_proof(self, row: ProductPublish) -> list[dict[str, Any]]:
         """What the gateways answered when the live revision was last proved."""
         return list(ProofSerializer(self.context["proof"], many=True).data)
+
+    @extend_schema_field(WarningSerializer(many=True))
+    def get_warnings(self, row: ProductPublish) -> list[dict[str, Any]]:
+        return tls.warnings(tls.serving([row])[row.pk])
 
     @extend_schema_field(ServingSerializer(many=True))
     def get_serving(self, row: ProductPublish) -> list[dict[str, Any]]:

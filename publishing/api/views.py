@@ -25,7 +25,7 @@ from catalog.models import ApiService, Product, Route
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
 from publishing.api import serializers as shapes
-from publishing.filters import ProductPublishFilter
+from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import publishes as service
 from publishing.services import recovery, revisions
@@ -344,11 +344,21 @@ class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
 
 
 @extend_schema(tags=TAGS)
-@extend_schema_view(retrieve=extend_schema(summary="Read a deployment"))
-class DeploymentViewSet(VisibleMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+@extend_schema_view(
+    retrieve=extend_schema(summary="Read a deployment"),
+    list=extend_schema(
+        summary="List deployments",
+        description="Of all your publishes, newest first, with every agent's verdict and proof.",
+    ),
+)
+class DeploymentViewSet(
+    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     model = Deployment
     queryset = Deployment.objects.none()
     serializer_class = shapes.DeploymentSerializer
+    filterset_class = DeploymentFilter
+    ordering_fields = ["created_at", "finished_at", "status"]
 
     def get_queryset(self):
         return deployments_for(self.request.user)
