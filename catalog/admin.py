@@ -12,8 +12,17 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Kind
-from catalog.models import ApiService, Backend, Gateway, Listener, Policy, Product, Route
-from catalog.services import apis, gateways, products
+from catalog.models import (
+    ApiService,
+    Backend,
+    Certificate,
+    Gateway,
+    Listener,
+    Policy,
+    Product,
+    Route,
+)
+from catalog.services import apis, certificates, gateways, products
 from core.admin import ThroughServices
 
 
@@ -49,6 +58,7 @@ class PolicyInline(Parts):
 
 class ListenerInline(Parts):
     model = Listener
+    autocomplete_fields = ["certificate"]
 
 
 class Definition(ThroughServices):
@@ -153,6 +163,35 @@ class GatewayAdmin(Definition):
 
     def delete_model(self, request: HttpRequest, obj: Gateway) -> None:
         gateways.delete(actor=request.user, gateway_id=obj.pk)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(Definition):
+    """All but the key. Providers upload and replace them."""
+
+    list_display = ["name", "organization", "hosts", "not_after", "version", "updated_at"]
+    search_fields = ["=id", "name", "hosts", "=fingerprint"]
+    date_hierarchy = "not_after"
+    fields = [
+        *("name", "organization", "version", "fingerprint", "subject", "issuer", "hosts"),
+        *("key_type", "not_before", "not_after", "chain", "id", "created_at", "updated_at"),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field for field in self.fields if field != "name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).defer("sealed_key")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
+        name = form.cleaned_data["name"]
+        certificates.rename(actor=request.user, certificate_id=obj.pk, name=name)
+
+    def delete_model(self, request: HttpRequest, obj: Certificate) -> None:
+        certificates.delete(actor=request.user, certificate_id=obj.pk)
 
 
 def _rows(formset: BaseInlineFormSet) -> list[dict[str, Any]]:

@@ -6,9 +6,15 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEvent
-from catalog.models import ApiService, Gateway, Product
+from catalog.models import ApiService, Certificate, Gateway, Product
 from tests.factories.accounts import UserFactory
-from tests.factories.catalog import ApiServiceFactory, GatewayFactory, PolicyFactory, ProductFactory
+from tests.factories.catalog import (
+    ApiServiceFactory,
+    CertificateFactory,
+    GatewayFactory,
+    PolicyFactory,
+    ProductFactory,
+)
 
 pytestmark = pytest.mark.django_db
 EMPTY = {"TOTAL_FORMS": "0", "INITIAL_FORMS": "0"}
@@ -211,3 +217,21 @@ def test_other_staff_read_what_they_may_see_and_write_nothing(client, provider):
         client.post(reverse("admin:catalog_apiservice_change", args=[mine.pk]), {}).status_code
         == 403
     )
+
+
+def test_a_certificate_is_shown_renamed_and_deleted_and_its_key_never(root, provider):
+    row = CertificateFactory(organization=provider)
+    url = reverse("admin:catalog_certificate_change", args=[row.pk])
+    page = root.get(url).content.decode()
+    assert row.fingerprint in page
+    assert row.sealed_key not in page
+    assert "PRIVATE KEY" not in page
+    assert root.get(reverse("admin:catalog_certificate_add")).status_code == 403
+    root.post(url, {"name": "renamed", "sealed_key": "v1.mine"})
+    row.refresh_from_db()
+    assert (row.name, row.sealed_key != "v1.mine") == ("renamed", True)
+    for query in ("", "?q=renamed", f"?organization__id__exact={provider.pk}"):
+        listed = root.get(reverse("admin:catalog_certificate_changelist") + query)
+        assert listed.status_code == 200
+    root.post(reverse("admin:catalog_certificate_delete", args=[row.pk]), {"post": "yes"})
+    assert not Certificate.objects.exists()
