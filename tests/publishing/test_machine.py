@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -74,6 +77,33 @@ class Machine(RuleBasedStateMachine):
         if opened:
             self._try(lambda: services.cancel(actor=self.stage.user, deployment_id=opened.pk))
 
+    @rule(number=st.integers(1, 4))
+    def roll_back(self, number: int) -> None:
+        publish = self.stage.publish
+        self._try(
+            lambda: services.roll_back(
+                actor=self.stage.user, publish_id=publish.pk, revision=number
+            )
+        )
+
+    @rule()
+    def restore(self) -> None:
+        publish = self.stage.publish
+        self._try(lambda: services.restore(actor=self.stage.user, publish_id=publish.pk))
+
+    @rule(index=any_agent)
+    def waive(self, index: int) -> None:
+        opened, agent = self._open(), self._agent(index)
+        if opened and opened.verdicts.filter(agent=agent).exists():
+            self._try(
+                lambda: services.waive(
+                    actor=self.stage.user,
+                    deployment_id=opened.pk,
+                    agent_id=agent.pk,
+                    name=agent.name,
+                )
+            )
+
     # --- agentd ---
 
     @rule()
@@ -97,6 +127,23 @@ class Machine(RuleBasedStateMachine):
         if deployment:
             agent = self._agent(index)
             self._try(lambda: self.stage.say(outcome, agent, deployment=deployment))
+
+    @rule(index=any_agent, drifted=st.booleans())
+    def report(self, index: int, drifted: bool) -> None:
+        """What its gateway serves, by the agent's read-back; a gateway may lose it, and get it back."""
+        agent = self._agent(index)
+        if agent.revoked_at is None:
+            served = "" if drifted else self.serving.get(agent.pk, "")
+            self._report(agent, served)
+
+    @rule(index=any_agent)
+    def say_nothing_for_long(self, index: int) -> None:
+        """Connected, and silent: the sweep gives up on it."""
+        agent, opened = self._agent(index), self._open()
+        if opened:
+            old = timezone.now() - timedelta(hours=1)
+            opened.verdicts.filter(agent=agent).update(updated_at=old)
+        self.stage.sweep()
 
     @rule(index=any_agent)
     def go(self, index: int) -> None:
@@ -141,7 +188,7 @@ class Machine(RuleBasedStateMachine):
             **{
                 each.pk: each.outcome
                 for each in DeploymentVerdict.objects.filter(deployment__publish=self.stage.publish)
-                if each.outcome in {"applied", "failed"}
+                if each.outcome in {"applied", "failed", "waived"}
             },
         }
         assert {pk: now.get(pk) for pk in self.finals} == self.finals
@@ -160,6 +207,26 @@ class Machine(RuleBasedStateMachine):
                 assert "failed" in outcomes
             if deployment.status == Progress.SUCCEEDED and deployment.kind == Kind.PUBLISH:
                 assert "applied" in outcomes
+
+    @invariant()
+    def drift_is_told_in_episodes(self) -> None:
+        """At most one is open for each agent, and only of what is live."""
+        publish = self.stage.fresh()
+        for row in publish.on_agents.select_related("agent"):
+            told = publish.events.filter(agent=row.agent, kind__in=["drifted", "restored"])
+            kinds = list(told.order_by("created_at").values_list("kind", flat=True))
+            assert "restored" not in kinds or kinds.index("drifted") < kinds.index("restored")
+            assert not any(pair == ("restored", "restored") for pair in pairwise(kinds))
+            if row.drifted_at:
+                assert kinds[-1] == "drifted"
+                assert row.revision != (row.applied or None)
+
+    @invariant()
+    def only_withdrawals_are_waived(self) -> None:
+        waived = DeploymentVerdict.objects.filter(
+            deployment__publish=self.stage.publish, outcome="waived"
+        )
+        assert set(waived.values_list("deployment__kind", flat=True)) <= {Kind.WITHDRAW}
 
     @invariant()
     def routes_are_claimed_while_they_are_wanted_or_live(self) -> None:
@@ -185,6 +252,10 @@ class Machine(RuleBasedStateMachine):
         assert {self.serving.get(agent.pk, "") for agent in present} == {
             live.digest if live else ""
         }
+        for agent in present:
+            self._report(agent, self.serving.get(agent.pk, ""))
+        drifted = self.stage.publish.on_agents.filter(drifted_at__isnull=False)
+        assert not drifted.filter(agent__revoked_at=None).exists()
 
     # --- inside ---
 
@@ -212,6 +283,12 @@ class Machine(RuleBasedStateMachine):
             self._answer(agent, absent["deployment_id"], outcome)
         if not manifest["publishes"] and outcome == "applied":
             self.serving[agent.pk] = ""
+
+    def _report(self, agent: Agent, revision: str) -> None:
+        row = {"id": self.stage.publish.pk, "revision": revision, "error": "", "warning": ""}
+        self.stage.report(
+            agent, publishes=[row], settled_generation=agents.manifest(agent=agent)["generation"]
+        )
 
     def _answer(self, agent: Agent, deployment_id: str, outcome: str) -> None:
         """An agent answers each deployment once, and keeps to it."""
