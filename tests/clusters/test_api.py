@@ -419,3 +419,36 @@ def test_a_person_in_two_providers_sees_what_is_open_to_the_chosen_one():
 
 def test_operators_and_strangers_are_offered_nothing(as_member, cluster):
     assert data(as_member.get("/api/v1/provider/clusters"))["items"] == []
+
+
+# --- unknown values, and moments without a zone ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query", ["status=broken", "region=atlantis", "ordering=broken", "ordering=-password"]
+)
+def test_unknown_filter_values_are_named(as_member, cluster, query):
+    name, value = query.split("=")
+    found = error(as_member.get(f"{CLUSTERS}?{query}"), 400)
+    assert name in found["details"]
+    assert value.lstrip("-") in found["message"]
+
+
+def test_clusters_are_found_by_label(as_member, operator):
+    ClusterFactory(organization=operator, name="a", labels={"tier": "production"})
+    ClusterFactory(organization=operator, name="b", labels={"tier": "test"})
+
+    def names(query):
+        return [row["name"] for row in data(as_member.get(f"{CLUSTERS}?{query}"))["items"]]
+
+    assert names("label=tier%3Dproduction") == ["a"]
+    assert names("label=tier&label=tier%3Dtest") == ["b"]
+
+
+def test_an_end_of_maintenance_must_name_its_zone(as_member, cluster):
+    url = f"{CLUSTERS}/{cluster.pk}/maintenance"
+    found = error(as_member.post(url, {"enabled": True, "until": "2036-01-01T10:00:00"}), 400)
+    assert "time zone" in found["message"]
+
+    shown = data(as_member.post(url, {"enabled": True, "until": "2036-01-01T10:00:00+09:00"}))
+    assert shown["maintenance"]["until"] == "2036-01-01T01:00:00Z"

@@ -63,6 +63,28 @@ def test_list_filters_searches_and_orders(as_, member, operator, cluster):
     assert names("search=%00&page=99") == ["us-lost", "a-new", "kr-main"]
 
 
+def test_list_filters_by_label(as_, member, operator):
+    ClusterFactory(organization=operator, name="a", labels={"tier": "production", "owner": "x"})
+    ClusterFactory(organization=operator, name="b", labels={"tier": "test"})
+    client = as_(member)
+
+    def names(query):
+        page = client.get(f"{LIST}?{query}", headers=HTMX).content.decode()
+        return re.findall(r'class="ig-main"[^>]*>([^<]+)<', page)
+
+    assert "tier=production" in client.get(LIST).content.decode()
+    assert names("label=tier=production") == ["a"]
+    assert names("label=tier") == ["a", "b"]
+    assert names("label=tier=test&label=owner") == []
+    assert names("label=nothing") == []
+
+
+@pytest.mark.parametrize("query", ["status=broken", "region=atlantis", "order=broken"])
+def test_list_says_what_does_not_exist(as_, member, cluster, query):
+    name, value = query.split("=")
+    assert f"There is no {name} “{value}”" in text(as_(member).get(f"{LIST}?{query}"))
+
+
 def test_list_pages(as_, member, operator):
     for number in range(26):
         ClusterFactory(organization=operator, name=f"c-{number:02}")

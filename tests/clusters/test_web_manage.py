@@ -210,3 +210,52 @@ def test_delete_refused_by_a_withdrawn_publish_says_so(as_, admin, operator, pub
 
 def test_member_may_not_delete(as_, member, cluster):
     assert as_(member).get(f"{LIST}/{cluster.pk}/delete").status_code == 403
+
+
+# --- the name while it is typed ------------------------------------------------------------
+
+
+def test_the_name_is_checked_while_it_is_typed(as_, member, cluster):
+    client = as_(member)
+
+    def said(name, **more):
+        return text(client.get(f"{LIST}/check-name", {"name": name, **more}))
+
+    assert "kr-new is free." in said("kr-new")
+    assert "You already have a cluster named kr-main" in said("kr-main")
+    assert "kr-main is free." in said("kr-main", cluster=cluster.pk)
+    assert "the Kubernetes rule" in said("KR_Main")
+    assert "the Kubernetes rule" in said("")
+
+
+def test_checking_a_name_tells_nothing_of_strangers(as_, stranger, cluster):
+    client = as_(stranger)
+    assert "kr-main is free." in text(client.get(f"{LIST}/check-name", {"name": "kr-main"}))
+    for pk in (cluster.pk, "nonsense"):
+        asked = {"name": "x", "cluster": pk}
+        assert client.get(f"{LIST}/check-name", asked).status_code == 404
+
+
+# --- maintenance is told to those concerned ------------------------------------------------------
+
+
+def test_providers_with_something_here_are_told(as_, member, cluster, publish_on):
+    concerned = publish_on(cluster, status="PUBLISHED").organization
+    gone = publish_on(cluster, status="WITHDRAWN").organization
+    elsewhere = OrganizationFactory(provider=True)
+    client = as_(member)
+
+    client.post(f"{LIST}/{cluster.pk}/maintenance", {"reason": "Kernel", "lasts": "3600"})
+
+    notice = concerned.notices.get()
+    assert notice.words.startswith("kr-main is in maintenance (Kernel)")
+    assert notice.until is not None
+    assert not gone.notices.exists()
+    assert not elsewhere.notices.exists()
+
+    client.force_login(UserFactory(member_of=concerned))
+    assert "kr-main is in maintenance (Kernel)" in text(client.get("/account/tokens"))
+
+    client.force_login(member)
+    client.post(f"{LIST}/{cluster.pk}/maintenance", {"end": "1"})
+    assert concerned.notices.get().over
