@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.timeout(240)]
 
 def test_nothing_is_lost_while_things_break():
     # A process of its own: it starts children from its main thread and owns their ports.
-    command = [sys.executable, "-m", "deploy.local.faults", "--seeds", "3", "--seconds", "5"]
+    command = [sys.executable, "-m", "deploy.local.faults", "--seeds", "3", "--seconds", "4"]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]

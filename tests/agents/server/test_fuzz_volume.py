@@ -21,10 +21,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from google.protobuf.message import DecodeError
 
-from agents.server import messages
-from agents.server.errors import InvalidMessage
 from agents.server.servicer import AgentServicer
 from agents.wire import agent_pb2 as pb
 from publishing.models import DeploymentVerdict
@@ -39,9 +36,10 @@ from tests.agents.server.rig import (
     make_remote,
     result_of,
 )
-from tests.agents.server.test_fuzz import TRANSLATE
+from tests.agents.server.test_fuzz import TRANSLATE, translate
 
 CALLS, STREAMS, FRAMES_OF_A_STREAM = 80_000, 20, 1_000
+WORDS = 20_000  # translated alone, besides
 AT_ONCE = 16
 REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED}
 GROWTH = 16 * 2**20  # bytes that the second half of the calls may add: allocators, not leaks
@@ -80,7 +78,18 @@ def test_calls_that_begin_with_anything(agentd, quiet, seed):
     assert memory() - held < GROWTH, seed
 
 
-def test_streams_of_thousands_of_frames(start_agentd, cluster, quiet, seed):
+def test_what_is_accepted_can_be_stored(seed):
+    frames, kinds = Frames(seed), Counter[str]()
+    for number in range(WORDS):
+        whole = frames.result() if number % 2 else frames.report()
+        kinds[translate(frames.odd(whole) if number % 3 else frames.mutated())] += 1
+
+    assert kinds["deploy_result"] > WORDS / 100, seed
+    assert kinds["state_report"] > WORDS / 100, seed
+    assert kinds[""] > WORDS / 10, seed
+
+
+def test_streams_of_a_thousand_frames(start_agentd, cluster, quiet, seed):
     agentd = start_agentd()
     deployment = make_deployment(cluster)
     known = [str(deployment.pk), str(deployment.publish_id), deployment.revision.digest]
@@ -116,25 +125,15 @@ def accepted(frames: Frames) -> Iterator[bytes]:
     """Words that a server may not refuse: results and reports, mutated or not."""
     while True:
         for raw in (frames.result(), frames.report(), frames.mutated()):
-            kind = kind_of(raw)
+            kind = translate(raw)
             if kind in TRANSLATE:
                 yield frames.odd(raw)
 
 
 def refused(frames: Frames) -> bytes:
-    while kind_of(raw := frames.any()):
+    while translate(raw := frames.any()):
         pass
     return raw
-
-
-def kind_of(raw: bytes) -> str:
-    """What it is; nothing if it must be refused."""
-    try:
-        kind, payload = messages.agent_message(raw)
-        TRANSLATE.get(kind, lambda _: None)(payload)
-    except (InvalidMessage, DecodeError):
-        return ""
-    return kind
 
 
 def end_of(wire: Wire) -> grpc.StatusCode:
