@@ -47,6 +47,16 @@ PUBLISH = {
 REASONS = [
     (re.compile(r"no agent is connected"), gettext_lazy("No agent is connected.")),
     (
+        re.compile(r"no agent that drives (?P<class>\S+) is connected"),
+        gettext_lazy("No agent that drives %(class)s is connected."),
+    ),
+    (
+        re.compile(
+            r"(?P<agent>\S+): connected, but gave no answer within (?P<minutes>\S+) minutes"
+        ),
+        gettext_lazy("%(agent)s is connected, but gave no answer within %(minutes)s minutes."),
+    ),
+    (
         re.compile(r"#(?P<number>\d+) took its place"),
         gettext_lazy("Deployment #%(number)s took its place."),
     ),
