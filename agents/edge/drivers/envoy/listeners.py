@@ -18,6 +18,14 @@ from agents.edge.drivers.envoy.tls import Hosts, secure
 
 _HCM = hcm_pb2.HttpConnectionManager
 _HTTP = protocol_pb2.HttpProtocolOptions
+# What Envoy answers by itself. An answer of a backend stays as it is.
+_CODES = {
+    400: "bad_request",
+    413: "request_too_large",
+    429: "rate_limited",
+    503: "backend_unavailable",
+    504: "backend_timeout",
+}
 
 
 def listener(
@@ -83,9 +91,8 @@ def _local_replies() -> hcm_pb2.LocalReplyConfig:
     """What filters say by themselves, in the form of the gateway's other errors."""
     return hcm_pb2.LocalReplyConfig(
         mappers=[
-            _reworded(_status_is(429), "rate_limited"),
-            _reworded(_status_is(413), "request_too_large"),
             _reworded(_DENIED_BY_RBAC, "address_not_allowed"),
+            *(_reworded(_status_is(status), code) for status, code in _CODES.items()),
         ]
     )
 

@@ -26,7 +26,7 @@ async def test_paths_have_one_name(driver: EnvoyDriver, echo: Echo, keys: Keys, 
     public = publish(port, route("/public"), backends=[backend(echo.port)], mode="none")
     await driver.apply(snapshot(billing, public))
 
-    assert await status(port, "/public/..%2fbilling") == 400
+    assert (await call(port, "/public/..%2fbilling")).code == "bad_request"
     assert await status(port, "/public/..%5cbilling") == 400
     assert await status(port, "/public%2fx") == 400
     assert await status(port, "/public/../billing") == 401
