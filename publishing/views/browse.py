@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -130,13 +131,16 @@ def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, A
     other = request.GET.get("with", "")
     if other and not (other.isascii() and other.isdigit() and len(other) <= MAX_DIGITS):
         raise Http404
+    against = int(other) if other else None
+    try:
+        preview = compared.compare_revisions(publish, number=number, other=against)
+    except ObjectDoesNotExist:
+        raise Http404 from None
     return stories.head(publish) | {
         "tab": "revisions",
         "number": number,
-        "other": int(other) if other else None,
-        "preview": compared.compare_revisions(
-            publish, number=number, other=int(other) if other else None
-        ),
+        "other": against,
+        "preview": preview,
         "numbers": publish.revisions.exclude(number=number).values_list("number", flat=True)[:50],
         "affected": compared.affected(publish),
     }
