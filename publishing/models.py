@@ -187,7 +187,15 @@ class PublishRevision(models.Model):
                 name="publishing_revision_digest_once", fields=["publish", "digest"]
             ),
         ]
-        indexes = [models.Index(name="publishing_revision_digest", fields=["digest"])]
+        indexes = [
+            models.Index(name="publishing_revision_digest", fields=["digest"]),
+            # Every look at a manifest's tag asks for these; most publishes have none.
+            models.Index(
+                name="publishing_revision_secrets",
+                fields=["publish"],
+                condition=~Q(secret_ids=[]),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"r{self.number}"

@@ -256,7 +256,13 @@ def test_a_gateway_over_rest(as_member, as_admin, provider):
 
     assert made["provider_tenant_id"] == str(provider.pk)
     assert made["listeners"] == [
-        {"id": made["listeners"][0]["id"], "port": 8080, "protocol": "HTTP"}
+        {
+            "id": made["listeners"][0]["id"],
+            "port": 8080,
+            "protocol": "HTTP",
+            "hostname": "",
+            "certificate_id": None,
+        }
     ]
     url = f"{GATEWAYS}/{made['id']}"
     assert data(as_member.get(url)) == made

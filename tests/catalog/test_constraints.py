@@ -69,7 +69,7 @@ def test_values_that_make_no_sense(factory, values, constraint):
             "catalog_product_name_version_once",
         ),
         (GatewayFactory, Gateway, ["organization", "name"], "catalog_gateway_name_once"),
-        (ListenerFactory, Listener, ["gateway", "port"], "catalog_listener_port_once"),
+        (ListenerFactory, Listener, ["gateway", "port"], "catalog_listener_place_once"),
     ],
 )
 def test_what_can_be_there_once(factory, model, fields, constraint):
