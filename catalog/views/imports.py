@@ -69,7 +69,7 @@ def apply(request: HttpRequest, pk: UUID) -> HttpResponse:
         except DomainError as error:
             form.add_error(_place(form, error), error.message)
         else:
-            messages.success(request, _("The routes are in. What is live stays as it is."))
+            messages.success(request, _done(row, made))
             return leave(request, "catalog:service", made.pk)
     return _page(request, _visible(request, pk), form)
 
@@ -103,6 +103,12 @@ def discard(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {"row": row, "refusal": refusal}
     status = 422 if refusal else 200
     return page(request, "catalog/services/discard.html", "confirm", context, status)
+
+
+def _done(row: ApiImport, made: ApiService) -> str:
+    if row.service_id is None:
+        return _("%(name)s is created.") % {"name": made.name}
+    return _("The routes are changed. What is live stays as it is.")
 
 
 def _asked(request: HttpRequest, organization_id: UUID, row: ApiService | None) -> HttpResponse:

@@ -9,6 +9,7 @@ def main() -> None:
     django.setup()
     from django.test import Client
 
+    from tests.e2e.definitions import define
     from tests.e2e.scene import Scene
 
     scene = Scene()
@@ -17,7 +18,7 @@ def main() -> None:
         client = Client()
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         sessions[name] = client.cookies["sessionid"].value
-    rows = scene.clusters | scene.publishes
+    rows = scene.clusters | scene.publishes | define(scene)
     print(
         json.dumps({"ids": {name: str(row.pk) for name, row in rows.items()}, "sessions": sessions})
     )

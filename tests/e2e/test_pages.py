@@ -41,6 +41,11 @@ PAGES = [
     (OPERATOR, "/operator/clusters/{kr-central-main}/delete", 200),
     (OPERATOR, "/operator/clusters/{empty}/delete", 200),
     ("sora.han", "/operator/clusters/{empty}/delete", 403),
+    (PROVIDER, "/provider/api-services", 200),
+    (PROVIDER, "/provider/api-services/{pets}", 200),
+    (PROVIDER, "/provider/api-services/{pets}/policies/cors", 200),
+    (PROVIDER, "/provider/api-services/import", 200),
+    (PROVIDER, "/provider/api-services/imports/{import-again}", 200),
     (PROVIDER, "/provider/publishes", 200),
     (PROVIDER, "/provider/publishes?search=nothing", 200),
     (PROVIDER, "/provider/publishes/{live}", 200),
@@ -102,6 +107,28 @@ def test_a_dialog_by_keyboard_alone(
 
     seen.page.wait_for_selector(f"dialog#{dialog}[open]", state="detached")
     assert seen.page.evaluate("document.activeElement.id") == opener
+
+
+def test_a_route_in_a_dialog(portal: Portal, window: Open) -> None:
+    """A refusal keeps the dialog and what was typed; a success closes it, and the page behind it knows."""
+    seen = window(PROVIDER, "en")
+    seen.open(portal.path("/provider/api-services/{billing}"))
+    seen.dress("light", 1280)
+    page = seen.page
+    page.click("#add-route")
+    page.fill("dialog[open] #id_path", "refunds")
+    page.click("dialog[open] .btn-primary")
+    assert "starts with" in page.inner_text("dialog[open] .ig-field-error")
+    assert page.input_value("dialog[open] #id_path") == "refunds"
+
+    page.fill("dialog[open] #id_path", "/refunds/{id}")
+    page.press("dialog[open] #id_path", "Enter")
+
+    page.wait_for_selector("#routes :text('/refunds/{id}')")
+    assert page.locator("dialog[open]").count() == 0
+    assert page.evaluate("document.activeElement.id") == "add-route"
+    page.wait_for_selector("#service-uses :text('not yet published')")
+    seen.hush()
 
 
 def tab_until(seen: Window, condition: str) -> None:
