@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,9 @@ from catalog.text import line
 from clusters.models import ClusterState
 from core import notify
 from core.errors import DomainError, InvalidInput
-from core.sealing import is_current, seal, unseal
+from core.sealing import Unsealable, is_current, seal, unseal
 
+logger = logging.getLogger(__name__)
 NAMED = 20
 
 
@@ -56,7 +58,7 @@ def replace(
         row.name = _name(name)
     found = material.read(certificate, private_key or _key(row))
     _refuse_uncovered(row, found.hosts)
-    renewed = (found.chain, found.key) != (row.chain, _key(row))
+    renewed = _is_other(row, found)
     if renewed:
         _fill(row, found)
         row.version += 1
@@ -141,7 +143,22 @@ def _fill(row: Certificate, found: material.Material) -> None:
 
 
 def _key(row: Certificate) -> bytes:
-    return unseal(row.sealed_key, place=row.sealing_place)
+    try:
+        return unseal(row.sealed_key, place=row.sealing_place)
+    except Unsealable as error:
+        logger.error("certificate %s: %s", row.pk, error)  # noqa: TRY400 - the operator's settings
+        raise DomainError(
+            _("The stored private key of %(name)s cannot be opened any more. Upload it again.")
+            % {"name": row},
+            code="key_lost",
+        ) from None
+
+
+def _is_other(row: Certificate, found: material.Material) -> bool:
+    try:
+        return (found.chain, found.key) != (row.chain, _key(row))
+    except DomainError:
+        return True
 
 
 def _name(name: str) -> str:

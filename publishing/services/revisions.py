@@ -14,7 +14,7 @@ from core.errors import DomainError
 from publishing.compile import Definition, compile_bundle, definition_of, definitions_of
 from publishing.differences import Comparison, compare
 from publishing.models import ProductPublish, PublishRevision
-from publishing.services import checks, claims
+from publishing.services import checks, claims, tls
 
 __all__ = [
     "Affected",
@@ -116,6 +116,7 @@ def refusal(
         checks.before_publish(publish, definition)
         checks.target_unoccupied(publish)
         compiled = compile_bundle(definition)
+        tls.check(publish, compiled.bundle, lock=False)
         checks.something_new(publish, compiled.digest)
         claims.check(publish, compiled.bundle, actor=actor)
     except DomainError as error:

@@ -352,6 +352,23 @@ def test_reseal_takes_the_first_key(provider, settings, capsys):
     assert certificates.reseal() == 0
 
 
+def test_a_key_that_no_setting_opens_can_be_uploaded_again(provider, member, settings):
+    issued = issue("api.example.com")
+    row = CertificateFactory(organization=provider, issued=issued)
+    settings.ENCRYPTION_KEYS = ["another sealing key 0123456789-0123456789"]
+
+    with pytest.raises(DomainError, match="cannot be opened any more") as refused:
+        certificates.for_gateways(row)
+    assert refused.value.code == "key_lost"
+    found = certificates.replace(
+        actor=member,
+        certificate_id=row.pk,
+        certificate=issued.chain,
+        private_key=issued.private_key,
+    )
+    assert certificates.for_gateways(found)["tls"]["private_key"] == issued.private_key
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"sealed_key": "-----BEGIN PRIVATE KEY-----"}, {"hosts": []}],

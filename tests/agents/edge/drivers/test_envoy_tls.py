@@ -357,6 +357,25 @@ async def test_a_new_envoy_serves_from_what_the_agent_kept(
     assert await status(port, A) == 200
 
 
+async def test_what_lost_its_certificate_comes_back_with_it(
+    drivers: Callable[..., EnvoyDriver], echo: Echo, port: int
+) -> None:
+    """The agent's database is damaged, and the control plane is asked again."""
+    mine = secret(issue(A))
+    secured = open_to_all(port, echo, A, mine.id)
+    first = drivers()
+    await first.start(snapshot(), Access(version=0))
+    await first.apply(wanted(secured, secrets=[mine]))
+    await first.stop()
+    again = drivers()
+    await again.start(snapshot(), Access(version=0))
+    assert "is not here" in (await again.observe())[secured.id].error
+    verdicts = await again.apply(wanted(secured, secrets=[mine]))
+
+    assert verdicts[secured.id].outcome is Outcome.APPLIED, verdicts[secured.id].error
+    assert await status(port, A) == 200
+
+
 async def test_an_agent_that_comes_back_drops_nobody(
     drivers: Callable[..., EnvoyDriver], echo: Echo, port: int
 ) -> None:
