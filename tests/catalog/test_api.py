@@ -78,6 +78,7 @@ def test_a_service_with_its_parts_comes_back_as_it_is_kept(as_member, provider):
             "rewrite": "",
             "timeout_ms": 15000,
             "retries": 0,
+            "retry_unsafe": False,
         }
     ]
     assert made["backends"][0]["weight"] == 1
@@ -378,7 +379,7 @@ def test_ids_of_another_form_do_not_exist(as_member, pk):
         ({"routes": [{"path": "/", "methods": "GET"}]}, "routes"),
         ({"routes": [{"path": "/", "methods": []}]}, "routes"),
         ({"routes": [{"path": "/", "methods": ["FETCH"]}]}, "routes.0.methods"),
-        ({"routes": [{"path": "/{id}", "methods": ["GET"]}]}, "routes.0.path"),
+        ({"routes": [{"path": "/{id}.json", "methods": ["GET"]}]}, "routes.0.path"),
         ({"routes": [{"path": "/", "methods": ["GET"], "timeout_ms": "soon"}]}, "routes"),
         ({"routes": [{"path": "/", "methods": ["GET"], "timeout_ms": 10**30}]}, "routes"),
         ({"backends": [{"host": "a", "port": 99999}]}, "backends"),

@@ -11,6 +11,7 @@ from django.db import connection
 from accounts.models import AuditEvent
 from catalog.models import ApiService, Backend, Policy, Route
 from catalog.services import apis, backends, routes
+from catalog.services.parts import MAX_ROUTES
 from core.errors import DomainError, InvalidInput
 from tests.factories.accounts import OrganizationFactory, UserFactory
 from tests.factories.catalog import (
@@ -100,7 +101,10 @@ def test_only_members_of_a_provider_create(viewer, stranger, provider):
             {"policies": [{"kind": "headers", "config": {"request": {"host": "x"}}}]},
             "policies.0.config.request",
         ),
-        ({"routes": [{"path": f"/{n}", "methods": ["GET"]} for n in range(501)]}, "routes"),
+        (
+            {"routes": [{"path": f"/{n}", "methods": ["GET"]} for n in range(MAX_ROUTES + 1)]},
+            "routes",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_kept(member, provider, wrong, field):
@@ -321,7 +325,7 @@ def test_a_changed_part_makes_the_service_newer(member, provider):
 def test_the_limits_hold_for_single_parts_too(member, provider):
     service = ApiServiceFactory(organization=provider)
     Route.objects.bulk_create(
-        Route(service=service, path=f"/{n}", methods=["GET"]) for n in range(500)
+        Route(service=service, path=f"/{n}", methods=["GET"]) for n in range(MAX_ROUTES)
     )
     Backend.objects.bulk_create(Backend(service=service, host=f"h{n}", port=1) for n in range(50))
 
