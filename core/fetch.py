@@ -103,7 +103,7 @@ def _get(parts: SplitResult, guard: _Guard, limit: int) -> bytes | str:
         target += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     # Built from checked parts: no second parser may read the URL differently.
     url = httpcore.URL(scheme=parts.scheme, host=host, port=parts.port, target=target)
-    headers = {
+    headers: dict[bytes | str, bytes | str] = {
         "Host": _host_header(host, parts),
         "Accept": "application/json, application/yaml, */*",
         "Accept-Encoding": "identity",

@@ -70,6 +70,7 @@ class _Reading:
         }
 
     def note(self, where: str, code: str, *, skipped: bool = True, **details: Any) -> None:
+        """Remember what a reader should know about this place of the document."""
         kept = {
             key: plain(value, 500) if isinstance(value, str) else value
             for key, value in details.items()
@@ -110,10 +111,11 @@ class _Reading:
 
     def _path(self, path: str, item: Any) -> None:
         if not path.startswith("/"):
-            return self.note(path, "no_slash")
+            self.note(path, "no_slash")
+            return
         found = self._resolved(path, item)
         if found is None:
-            return None
+            return
         _refuse_doubled(found, path)
         if found.get("servers"):
             self.note(path, "servers", skipped=False)
@@ -121,29 +123,27 @@ class _Reading:
         route = self._route(path) if operations else None
         if route:
             self._merge(path, route, operations)
-        return None
 
     def _resolved(self, path: str, item: Any) -> Mapping[str, Any] | None:
         """The path item itself, behind any references inside this document."""
         seen: set[str] = set()
         while isinstance(item, Mapping) and isinstance(item.get("$ref"), str):
             ref = item["$ref"]
-            if ref in seen or len(seen) > MAX_REFERENCES:
-                return self.note(path, "circular", ref=ref)
-            seen.add(ref)
-            if not ref.startswith("#"):
-                return self.note(path, "remote", ref=ref)
-            own = {key: value for key, value in item.items() if key != "$ref"}
             target = self._at(ref)
-            if not isinstance(target, Mapping):
-                return self.note(path, "missing", ref=ref)
-            item = {**target, **own}
-        if not isinstance(item, Mapping):
-            return self.note(path, "malformed")
-        return item
+            if not isinstance(target, Mapping) or ref in seen or len(seen) > MAX_REFERENCES:
+                self.note(path, _wrong_with(ref, target), ref=ref)
+                return None
+            seen.add(ref)
+            item = {**target, **{key: value for key, value in item.items() if key != "$ref"}}
+        if isinstance(item, Mapping):
+            return item
+        self.note(path, "malformed")
+        return None
 
     def _at(self, ref: str) -> Any:
-        """What a JSON pointer of this document points to."""
+        """What a JSON pointer of this document points to; nothing of another document."""
+        if not ref.startswith("#"):
+            return None
         value: Any = self.document
         for part in ref.lstrip("#").split("/")[1:]:
             if not isinstance(value, Mapping):
@@ -188,7 +188,8 @@ class _Reading:
         """One route per path; two paths that match the same calls are one."""
         key = (route["match"], canonical(route["path"]))
         if key not in self.routes and len(self.routes) >= MAX_ROUTES:
-            return self.note(path, "too_many", limit=MAX_ROUTES)
+            self.note(path, "too_many", limit=MAX_ROUTES)
+            return
         kept = self.routes.setdefault(key, route)
         for operation in operations:
             if operation["method"] in kept["methods"]:
@@ -196,7 +197,6 @@ class _Reading:
                 continue
             kept["methods"] = sorted([*kept["methods"], operation["method"]])
             kept["operations"].append(operation)
-        return None
 
 
 def plain(value: Any, limit: int) -> str:
@@ -220,6 +220,13 @@ def _refuse_doubled(found: Mapping[str, Any], where: str) -> None:
     if isinstance(found, Doubled) and found.twice:
         key = min(found.twice)
         raise Unreadable("twice", key=plain(f"{where}: {key}" if where else key, 300))
+
+
+def _wrong_with(ref: str, target: Any) -> str:
+    """Why a reference leads nowhere."""
+    if not ref.startswith("#"):
+        return "remote"
+    return "circular" if isinstance(target, Mapping) else "missing"
 
 
 def _unescaped(part: str) -> str:

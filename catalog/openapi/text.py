@@ -135,7 +135,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._end()
         elif isinstance(event, yaml.AliasEvent):
-            self._repeat(event.anchor)
+            self._repeat(event.anchor or "")
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
