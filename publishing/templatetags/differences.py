@@ -49,6 +49,7 @@ IN_NAME = {
 }
 # Said only where they are not what one expects.
 USUAL = {"match": "prefix", "weight": 1}
+UNSAID = frozenset(("schema",))  # the bundle's own format
 SHOWN = 400  # lines
 
 
@@ -63,7 +64,8 @@ class Line:
 def lines(comparison: Comparison) -> list[Line]:
     """A heading per section, then what comes (+) and goes (-)."""
     found: list[Line] = []
-    for section, items in groupby(comparison.differences, key=lambda each: each.section):
+    told = [each for each in comparison.differences if each.section not in UNSAID]
+    for section, items in groupby(told, key=lambda each: each.section):
         group = list(items)
         found.append(Line("at", "", _heading(section, group)))
         for each in group:
