@@ -119,6 +119,26 @@ def event_badge(event: Any) -> Badge:
     return Badge(*EVENT.get(event.action, ("", "point", event.action)))
 
 
+# What the audit trail stores, as the pages call it.
+FIELDS = {
+    "name": gettext_lazy("Name"),
+    "region": gettext_lazy("Region"),
+    "description": gettext_lazy("Description"),
+    "cloud_provider": gettext_lazy("Cloud"),
+    "labels": gettext_lazy("Labels"),
+    "allowed_ports": gettext_lazy("Ports"),
+    "allowed_networks": gettext_lazy("Networks"),
+    "trusted_hops": gettext_lazy("Proxies"),
+    "open_to": gettext_lazy("Open to"),
+    "open_to_all": gettext_lazy("Every provider"),
+    "reason": gettext_lazy("Reason"),
+    "since": gettext_lazy("Started"),
+    "until": gettext_lazy("Ends"),
+    "cluster": gettext_lazy("Cluster"),
+    "version": gettext_lazy("Version"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     field: str
@@ -130,16 +150,18 @@ class Change:
 def changes(event: Any) -> list[Change]:
     """What an audited change was about, field by field; what stayed as it was is left out."""
     before, after = event.before or {}, event.after or {}
-    return [
-        Change(field, _told(before.get(field)), _told(after.get(field)))
+    found = [
+        Change(str(FIELDS.get(field, field)), _told(before.get(field)), _told(after.get(field)))
         for field in sorted({*before, *after})
-        if before.get(field) != after.get(field)
     ]
+    return [change for change in found if change.before != change.after]
 
 
 def _told(value: Any) -> str:
     if value in (None, "", [], {}):
         return ""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     if isinstance(value, dict):
         return ", ".join(f"{key}={content}" for key, content in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,12 +6,12 @@ Each context answers for its own rows: settings.SEARCH_SOURCES names functions o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, Q, QuerySet
+from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Cast
 from django.utils.module_loading import import_string
 
@@ -44,8 +44,11 @@ def find(request: Any, text: str) -> list[Group]:
     return [group for group in groups if group.hits]
 
 
-def matching(rows: QuerySet, text: str, fields: Iterable[str]) -> QuerySet:
-    """Rows with the text in one of these fields, or whose id begins with it: the first ones."""
+def matching(rows: QuerySet, text: str, fields: Sequence[str]) -> QuerySet:
+    """The first rows with the text in one of these fields, or whose id begins with it.
+
+    Those whose first field is the text, or begins with it, come before the others.
+    """
     if not text:
         return rows.none()
     wanted = Q()
@@ -54,4 +57,10 @@ def matching(rows: QuerySet, text: str, fields: Iterable[str]) -> QuerySet:
     if len(text) >= SHORTEST_ID:
         rows = rows.annotate(id_as_text=Cast("pk", CharField()))
         wanted |= Q(id_as_text__startswith=text.lower())
-    return rows.filter(wanted)[:LIMIT]
+    nearness = Case(
+        When(**{f"{fields[0]}__iexact": text}, then=Value(0)),
+        When(**{f"{fields[0]}__istartswith": text}, then=Value(1)),
+        default=Value(2),
+    )
+    order = rows.query.order_by
+    return rows.filter(wanted).annotate(nearness=nearness).order_by("nearness", *order)[:LIMIT]

@@ -146,7 +146,7 @@ def test_the_audit_trail_of_one_cluster(as_, member, operator, stranger):
 
     words = text(client.get(f"{path}/events"))
     assert "Settings changed" in words
-    assert "region kr" in words
+    assert "Region kr" in words
 
     rows = client.get(f"/api/v1{path}/events").json()["data"]["items"]
     assert [row["action"] for row in rows] == ["cluster.update", "cluster.create"]

@@ -91,6 +91,18 @@ def test_every_page_has_the_dialog(as_viewer):
     assert 'href="/search" data-ig-dialog="search-dialog"' in page
 
 
+def test_the_nearest_come_first(as_viewer, provider):
+    for name in ("1 edge", "edge 2", "Edge", "2 edge"):
+        ProductPublishFactory(organization=provider, product__name=name)
+    titles = found(as_viewer, "edge")["product"]
+    assert [title.removesuffix(" 1.0") for title in titles] == [
+        "Edge",
+        "edge 2",
+        "1 edge",
+        "2 edge",
+    ]
+
+
 def test_at_most_six_of_a_kind(as_viewer, provider):
     ProductPublishFactory.create_batch(8, organization=provider, hostname_base="many.example.com")
     assert len(found(as_viewer, "many.ex")["publish"]) == 6
