@@ -20,6 +20,7 @@ from publishing.models import (
     ProductPublishQuerySet,
     PublishRevision,
 )
+from publishing.services import tls
 from publishing.states import OPEN, Progress
 
 RECENT = 6  # deployments on the overview; their own page has them all
@@ -111,11 +112,13 @@ def head(publish: Any) -> dict[str, Any]:
 def overview(publish: Any) -> dict[str, Any]:
     shown = deployments(publish)
     latest = shown[0] if shown else None
+    bundle = bundle_of(publish)
     return head(publish) | {
+        "warnings": tls.warnings(tls.of_bundle(bundle)),
         "latest": latest,
         "deployments": shown[:RECENT],
         "proof": proof(publish, shown),
-        "services": services_of(bundle_of(publish)),
+        "services": services_of(bundle),
         "plans": publish.plans.annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED)),
         "events": publish.events.select_related("actor", "agent", "deployment__revision").defer(
             "deployment__revision__document"

@@ -61,6 +61,13 @@ def serving(publishes: Iterable[ProductPublish]) -> dict[UUID, list[Certificate]
     return {pk: [row for row in known if str(row.pk) in mine] for pk, mine in named.items()}
 
 
+def of_bundle(bundle: Bundle | None) -> list[Certificate]:
+    """Those that it refers to and that are still there."""
+    named = set(secrets_of(bundle or {}).values())
+    rows = Certificate.objects.defer("sealed_key", "chain").filter(pk__in=named)
+    return list(rows) if named else []
+
+
 def warnings(certificates: Iterable[Certificate]) -> list[dict[str, Any]]:
     """What somebody must do soon: each with a code, and with words for people."""
     return [

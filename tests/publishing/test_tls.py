@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from catalog.models import Certificate, Gateway
@@ -225,3 +226,25 @@ def test_certificates_of_many_publishes_cost_two_queries(stage, django_assert_nu
     with django_assert_num_queries(2):
         found = tls.serving([stage.publish, plain])
     assert [len(found[each.pk]) for each in (stage.publish, plain)] == [1, 0]
+
+
+def test_page_and_api_of_a_publish_warn(stage, client):
+    row = serve_with(stage)
+    stage.click()
+    stage.dispatch()
+    stage.say("applied")
+    client.force_login(stage.user)
+    page, api = (
+        reverse("publishing:detail", args=[stage.publish.pk]),
+        f"/api/v1/provider/product-publishes/{stage.publish.pk}",
+    )
+    assert row.name not in client.get(page).content.decode()
+    assert client.get(api).json()["data"]["warnings"] == []
+    Certificate.objects.update(not_after=timezone.now() + timedelta(days=3.5))
+
+    shown = client.get(page).content.decode()
+    assert f"Certificate {row.name} expires in 3 days" in shown
+    assert reverse("catalog:certificate", args=[row.pk]) in shown
+    (warned,) = client.get(api).json()["data"]["warnings"]
+    assert warned["code"] == "certificate_expiring"
+    assert warned["details"]["days_left"] == 3
