@@ -232,7 +232,15 @@ def _certificate(folder: Path, name: str) -> Path:
 
 
 @pytest.fixture
-def tls_server(tmp_path: Path) -> Iterator[Callable[[str], tuple[int, Path]]]:
+def asked_for() -> list[str | None]:
+    """The names in the SNI of every handshake."""
+    return []
+
+
+@pytest.fixture
+def tls_server(
+    tmp_path: Path, asked_for: list[str | None]
+) -> Iterator[Callable[[str], tuple[int, Path]]]:
     servers = []
 
     def make(name: str) -> tuple[int, Path]:
@@ -240,6 +248,7 @@ def tls_server(tmp_path: Path) -> Iterator[Callable[[str], tuple[int, Path]]]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate = _certificate(tmp_path, name)
         context.load_cert_chain(certificate)
+        context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
@@ -277,6 +286,7 @@ async def test_tls_backends_must_prove_their_name(
 async def test_backends_of_one_service_have_their_own_names_and_trust(
     drivers: Callable[..., EnvoyDriver],
     tls_server: Callable[[str], tuple[int, Path]],
+    asked_for: list[str | None],
     echo: Echo,
     port: int,
 ) -> None:
@@ -299,6 +309,7 @@ async def test_backends_of_one_service_have_their_own_names_and_trust(
     await driver.apply(snapshot(mixed))
 
     assert [await status(port, "/billing") for _ in range(30)] == [200] * 30
+    assert set(asked_for) == {"localhost", None}  # an address is no name
     assert 5 <= len(echo.calls) <= 15  # each of Envoy's threads counts for itself
     assert dict(echo.calls[0]["headers"])["host"] == "pay.test"
 
