@@ -51,8 +51,8 @@ ENTRIES = {
     Kind.PROVIDER: [
         Entry(_("Overview"), "layout-dashboard", "publishing:overview"),
         Entry(_("Products"), "package", "catalog:products"),
-        Entry(_("Gateways"), "door", "catalog:gateways"),
         Entry(_("API services"), "route", "catalog:services"),
+        Entry(_("Gateways"), "door", "catalog:gateways"),
         Entry(_("Publishes"), "world-upload", "publishing:list", _("Publishing")),
         Entry(_("Deployments"), "rocket", "publishing:deployments", _("Publishing")),
         Entry(_("Subscriptions"), "user-check", "subscriptions:requests", count=_open_requests),

@@ -22,7 +22,6 @@ DAMAGED = (
     EOFError,
     IndexError,
     struct.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -43,6 +42,12 @@ def redrawn(data: bytes, *, field: str = "logo") -> bytes:
         with Image.open(BytesIO(data), formats=[kind]) as picture:
             _check_size(picture, field)
             return _draw(picture)
+    except Image.DecompressionBombError:
+        # Pillow's own limit, far above ours: it does not say how many there are.
+        raise InvalidInput(
+            _("The picture has too many pixels: at most %(most)d a side.") % {"most": MAX_SIDE},
+            field=field,
+        ) from None
     except DAMAGED:
         raise InvalidInput(
             _("The picture is damaged and cannot be read. Save it again and upload that file."),

@@ -42,6 +42,7 @@ urlpatterns = [
     path("provider/products", products.products, name="products"),
     path("provider/products/new", product_forms.new, name="new_product"),
     path("provider/products/<uuid:pk>", products.detail, name="product"),
+    path("provider/products/<uuid:pk>/waiting", products.waiting, name="product_waiting"),
     path("provider/products/<uuid:pk>/edit", product_forms.edit, name="edit_product"),
     path("provider/products/<uuid:pk>/delete", product_forms.delete, name="delete_product"),
     path("provider/gateways", gateways.gateways, name="gateways"),

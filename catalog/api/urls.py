@@ -1,4 +1,5 @@
 from django.urls import path
+from rest_framework.parsers import MultiPartParser
 
 from catalog.api import certificates, imports, views
 
@@ -53,7 +54,9 @@ urlpatterns = [
     path("provider/products/<uuid:pk>", views.ProductViewSet.as_view(ONE_OR_PART), name="product"),
     path(
         "provider/products/<uuid:pk>/logo",
-        views.ProductViewSet.as_view({"put": "logo", "delete": "remove_logo"}),
+        views.ProductViewSet.as_view(
+            {"put": "logo", "delete": "remove_logo"}, parser_classes=[MultiPartParser]
+        ),
         name="product-logo",
     ),
     path("provider/gateways", views.GatewayViewSet.as_view(COLLECTION), name="gateways"),

@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.filters import SearchFilter
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -257,7 +256,7 @@ class ProductViewSet(ProviderViewSet):
         request={"multipart/form-data": serializers.LogoBody},
         responses=serializers.ProductSerializer,
     )
-    @action(detail=True, methods=["put"], parser_classes=[MultiPartParser])
+    @action(detail=True, methods=["put"])
     def logo(self, request: Request, pk: str) -> Response:
         """A PNG, JPEG or WebP of at most 1 MB and 4,096 px a side. It is drawn anew as a PNG of 256 px."""
         product_id = self.writing_to()

@@ -106,22 +106,29 @@ class GatewayForm(forms.Form):
         return [row | {"errors": self.row_errors.get(at, [])} for at, row in enumerate(value)]
 
 
+class PemField(forms.CharField):
+    """Needed, but it may come as a file: the form looks for both."""
+
+    def validate(self, value: Any) -> None:
+        """Nothing to say about the text alone."""
+
+
 class CertificateForm(forms.Form):
     """Pasted or as files. What was pasted as a key is never sent back to the page."""
 
+    use_required_attribute = False
+
     name = forms.CharField(label=_("Name"), widget=forms.TextInput(attrs=INPUT))
-    certificate = forms.CharField(
+    certificate = PemField(
         label=_("Certificate"),
-        required=False,
         help_text=_("PEM: the server's certificate first, then those that issued it."),
         widget=forms.Textarea(
             attrs=EXACT | {"rows": 6, "placeholder": "-----BEGIN CERTIFICATE-----"}
         ),
     )
     certificate_file = forms.FileField(label=_("or its file"), required=False)
-    private_key = forms.CharField(
+    private_key = PemField(
         label=_("Private key"),
-        required=False,
         help_text=_("PEM, not encrypted. It is sealed in the database and never shown again."),
         widget=forms.Textarea(
             attrs=EXACT | {"rows": 4, "placeholder": "-----BEGIN PRIVATE KEY-----"}
@@ -133,10 +140,10 @@ class CertificateForm(forms.Form):
         super().__init__(*args, **kwargs)
         if replaces is not None:
             del self.fields["name"]
+            self.fields["private_key"].required = False
             self.fields["private_key"].help_text = _(
                 "Leave it empty if the new certificate belongs to the key that is stored."
             )
-        self.needs_key = replaces is None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -145,7 +152,7 @@ class CertificateForm(forms.Form):
                 data[name] = upload.read(limit + 1).decode("latin-1")
         if not data.get("certificate"):
             self.add_error("certificate", _("Paste the certificate or choose its file."))
-        if self.needs_key and not data.get("private_key"):
+        if self.fields["private_key"].required and not data.get("private_key"):
             self.add_error("private_key", _("Paste the private key or choose its file."))
         return data
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from catalog import stories
 from catalog.filters import ProductFilter
 from catalog.models import Product
-from catalog.views.shared import PAGE_SIZE, may_create, mine, query_for_pages, rights
+from catalog.views.shared import PAGE_SIZE, may_create, mine, query_for_pages, rights, visible
 from core.filters import refused
 from core.htmx import page
 
@@ -62,7 +62,6 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def story(request: HttpRequest, product: Any) -> dict[str, Any]:
     """Everything the page of one product tells."""
     publishes = list(stories.publishes(Product, product=product))
-    requests = list(stories.requests(product)[: stories.REQUESTS + 1])
     return {
         "product": product,
         "services": list(product.services.prefetch_related("routes", "backends")),
@@ -71,9 +70,22 @@ def story(request: HttpRequest, product: Any) -> dict[str, Any]:
         "environments": len({row.environment for row in publishes if row.status == "PUBLISHED"}),
         "trouble": sum(row.last_status == "FAILED" for row in publishes),
         "subscriptions": sum(row.subscribers for row in publishes),
+    } | rights(request, product)
+
+
+@login_required
+@require_safe
+def waiting(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What is not published yet, and who asks to subscribe. By itself: it compiles each publish."""
+    product = visible(request, Product, pk)
+    requests = list(stories.requests(product)[: stories.REQUESTS + 1])
+    context = {
+        "product": product,
+        "publishes": list(stories.publishes(Product, product=product)),
         "requests": requests[: stories.REQUESTS],
         "more_requests": len(requests) > stories.REQUESTS,
-    } | rights(request, product)
+    }
+    return page(request, "catalog/products/waiting.html", "product-waiting", context)
 
 
 def _categories(rows: Any) -> list[list[str]]:

@@ -59,8 +59,10 @@ def subscriptions(request: HttpRequest) -> HttpResponse:
         "application__organization", "plan", "publish__product", "publish__cluster", "decided_by"
     )
     asked = chosen.form.cleaned_data
+    shown = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
-        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": shown,
+        "some_wait": any(row.status == Status.PENDING for row in shown),
         "segments": _segments(request, rows),
         "products": Product.objects.filter(publishes__subscriptions__in=rows).distinct(),
         "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],

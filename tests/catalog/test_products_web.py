@@ -120,6 +120,36 @@ def test_the_page_shows_each_environment(browser, provider):
     assert "1 subscription" in said
 
 
+@pytest.mark.parametrize("count", [3, 60])
+def test_queries_of_one_product_do_not_grow(
+    browser, provider, count, django_assert_max_num_queries
+):
+    product = ProductFactory(organization=provider, complete=True)
+    for number in range(count):
+        ProductPublishFactory(
+            product=product,
+            organization=provider,
+            published=True,
+            environment=("dev", "prod")[number % 2],
+        )
+
+    with django_assert_max_num_queries(12):
+        browser.get(f"{LIST}/{product.pk}")
+
+
+def test_what_is_defined_otherwise_by_now_is_told(browser, provider):
+    publish = ProductPublishFactory(organization=provider, published=True)
+    url = f"{LIST}/{publish.product.pk}/waiting"
+    assert "Nothing. What is live is what is defined" in text(browser.get(url))
+
+    publish.product.services.get().routes.update(path="/changed")
+
+    assert "Changes not yet published" in text(browser.get(url))
+    part = browser.get(url, headers=HTMX).content.decode()
+    assert "<html" not in part
+    assert f'href="/provider/publishes/{publish.pk}/changes"' in part
+
+
 def test_a_failed_deployment_is_loud(browser, provider):
     publish = ProductPublishFactory(organization=provider, published=True)
     DeploymentFactory(
@@ -140,7 +170,7 @@ def test_waiting_requests_are_named(browser, provider):
     publish = ProductPublishFactory(organization=provider, published=True)
     waiting = SubscriptionFactory(plan=PlanFactory(publish=publish), pending=True)
 
-    page = text(browser.get(f"{LIST}/{publish.product.pk}"))
+    page = text(browser.get(f"{LIST}/{publish.product.pk}/waiting"))
 
     assert "Subscription requests" in page
     assert str(waiting.application) in page

@@ -219,6 +219,7 @@ PAGES = {
     "provider/products": provider(),
     "provider/products/new": provider(same(name="New", version="2")),
     "provider/products/<uuid:pk>": provider(pk="product"),
+    "provider/products/<uuid:pk>/waiting": provider(pk="product"),
     "provider/products/<uuid:pk>/edit": provider(same(name="New", version="2"), pk="product"),
     "provider/products/<uuid:pk>/delete": provider(pk="product"),
     "provider/subscriptions": provider(),
