@@ -175,6 +175,19 @@ class ClusterForm(forms.Form):
             }
         )
 
+    def compared(self, cluster: Cluster) -> list[tuple[Any, str]]:
+        """What is stored now where it differs from what was typed: the field's label and the value."""
+        stored = ClusterForm.of(cluster).initial
+        return [
+            (self.fields[name].label, _in_words(stored[name]))
+            for name in stored
+            if name in self.cleaned_data and _in_words(stored[name]) != self._typed(name)
+        ]
+
+    def _typed(self, name: str) -> str:
+        value = self.cleaned_data[name]
+        return _in_words([row.pk for row in value] if name == "open_to" else value)
+
     @classmethod
     def typed(cls, data: QueryDict) -> ClusterForm:
         """What was typed so far, not judged yet; one label row more or less, if a button says so."""
@@ -202,6 +215,14 @@ class ClusterForm(forms.Form):
             "open_to": [row.pk for row in data["open_to"]],
             "trusted_hops": data["trusted_hops"] or 0,
         }
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={content}" for key, content in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return ", ".join(sorted(map(str, value)))
+    return str(value)
 
 
 class MaintenanceForm(forms.Form):

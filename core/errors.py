@@ -39,6 +39,13 @@ class InvalidInput(DomainError):
         self.field = field
 
 
+class Stale(DomainError):
+    """The caller read an older version than the one it would overwrite: 412."""
+
+    status = 412
+    code = "stale"
+
+
 class Unauthenticated(DomainError):
     """The caller is not who it says: 401, UNAUTHENTICATED."""
 

@@ -9,7 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, Prefetch, prefetch_related_objects
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,6 +29,7 @@ from clusters.services import clusters as service
 from clusters.services import regions as region_service
 from clusters.services import tokens as token_service
 from clusters.services.manifests import kubernetes_manifest
+from core import versions
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
 
@@ -37,6 +43,8 @@ ORDERINGS = [
     "agent_count",
     "active_agent_count",
 ]
+IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="An ETag.")
+STALE = OpenApiResponse(description="`stale`: somebody else changed it meanwhile.")
 IN_USE = OpenApiResponse(description="`cluster_in_use`: names the agents and publishes in the way.")
 
 
@@ -77,19 +85,23 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
 
     @extend_schema(summary="Read a cluster", responses=shapes.ClusterDetailSerializer)
     def retrieve(self, request: Request, pk: UUID) -> Response:
-        return Response(self._shown(pk))
+        return self._answer(pk)
 
     @extend_schema(
         summary="Replace a cluster's description",
+        description="With the ETag that was read in `If-Match`, nobody else's change is overwritten.",
+        parameters=[IF_MATCH],
         request=shapes.ClusterInput,
-        responses=shapes.ClusterDetailSerializer,
+        responses={200: shapes.ClusterDetailSerializer, 412: STALE},
     )
     def update(self, request: Request, pk: UUID) -> Response:
         self._seen(pk)
         body = validated(shapes.ClusterInput, request)
         with api_names():
-            service.update(actor=request.user, cluster_id=pk, **body)
-        return Response(self._shown(pk))
+            service.update(
+                actor=request.user, cluster_id=pk, version=versions.asked(request), **body
+            )
+        return self._answer(pk)
 
     @extend_schema(summary="Delete a cluster", responses={204: None, 409: IN_USE})
     def destroy(self, request: Request, pk: UUID) -> Response:
@@ -117,6 +129,11 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
         page = self.paginate_queryset(stories.trail(cluster))
         rows = shapes.ClusterEventSerializer(page, many=True)
         return self.get_paginated_response(rows.data)
+
+    def _answer(self, pk: UUID) -> Response:
+        # Read first: a change in between makes the ETag too old, never too new.
+        moment = get_object_or_404(Cluster.objects.visible_to(self.request.user), pk=pk).updated_at
+        return Response(self._shown(pk), headers=versions.headers(moment))
 
     def _seen(self, pk: UUID) -> None:
         """A stranger gets the 404 before any word about the body."""

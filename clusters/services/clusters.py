@@ -20,7 +20,7 @@ from clusters import rules
 from clusters.models import Agent, Cluster, ClusterState
 from clusters.rules import Settings
 from clusters.services import regions
-from core import notify
+from core import notify, versions
 from core.errors import DomainError, InvalidInput
 
 STARTED = gettext_noop(
@@ -46,9 +46,15 @@ def create(*, actor: Any, organization_id: UUID, **settings: Unpack[Settings]) -
 
 
 @transaction.atomic
-def update(*, actor: Any, cluster_id: UUID, **settings: Unpack[Settings]) -> Cluster:
-    """Describe the cluster anew (PUT): whatever is left out goes back to its default."""
+def update(
+    *, actor: Any, cluster_id: UUID, version: str = "", **settings: Unpack[Settings]
+) -> Cluster:
+    """Describe the cluster anew (PUT): whatever is left out goes back to its default.
+
+    `version` is what the caller read: see core.versions.
+    """
     cluster = _locked(actor, cluster_id)
+    versions.check(cluster.updated_at, version)
     before = describe(cluster)
     for field, value in rules.clean(settings).items():
         setattr(cluster, field, value)

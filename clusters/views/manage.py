@@ -21,6 +21,7 @@ from clusters.models import Cluster
 from clusters.services import clusters as service
 from clusters.services import regions
 from clusters.views.shared import attempt, leave, page, visible
+from core import versions
 from core.errors import InvalidInput
 
 FORM = "clusters/form.html"
@@ -78,14 +79,16 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         return page(request, FORM, "labels", _form_context(request, form, cluster))
     if request.method == "GET":
         return _form_page(request, ClusterForm.of(cluster), cluster)
-    form = ClusterForm(request.POST)
+    form, version = ClusterForm(request.POST), request.POST.get("version", "")
     if form.is_valid() and attempt(
         form,
-        lambda: service.update(actor=request.user, cluster_id=pk, **form.settings()),
+        lambda: service.update(
+            actor=request.user, cluster_id=pk, version=version, **form.settings()
+        ),
     ):
         messages.success(request, _("The settings are saved."))
         return leave(request, "clusters:detail", pk)
-    return _form_page(request, form, cluster)
+    return _form_page(request, form, visible(request, pk), version)
 
 
 @login_required
@@ -135,10 +138,13 @@ def _edits_labels(request: HttpRequest) -> bool:
 
 
 def _form_page(
-    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None
+    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None, version: str = ""
 ) -> HttpResponse:
+    context = _form_context(request, form, cluster)
+    if cluster and version not in {"", versions.of(cluster.updated_at)} and form.is_bound:
+        context["theirs"] = form.compared(cluster)
     status = 422 if form.errors else 200
-    return page(request, FORM, "cluster-form", _form_context(request, form, cluster), status)
+    return page(request, FORM, "cluster-form", context, status)
 
 
 def _form_context(
@@ -152,6 +158,7 @@ def _form_context(
         "regions": sorted({*regions.names(owner), *([cluster.region] if cluster else [])}),
         "region": chosen,
         "other": OTHER,
+        "version": versions.of(cluster.updated_at) if cluster else "",
     }
 
 

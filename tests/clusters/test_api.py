@@ -452,3 +452,18 @@ def test_an_end_of_maintenance_must_name_its_zone(as_member, cluster):
 
     shown = data(as_member.post(url, {"enabled": True, "until": "2036-01-01T10:00:00+09:00"}))
     assert shown["maintenance"]["until"] == "2036-01-01T01:00:00Z"
+
+
+def test_an_older_version_overwrites_nothing(as_member, cluster):
+    url, body = f"{CLUSTERS}/{cluster.pk}", {"name": "kr-main", "region": "us"}
+    first = as_member.get(url).headers["ETag"]
+
+    answer = as_member.put(url, body, headers={"If-Match": first})
+    assert data(answer)["region"] == "us"
+    assert answer.headers["ETag"] != first
+
+    found = error(as_member.put(url, body | {"region": "kr"}, headers={"If-Match": first}), 412)
+    assert found["code"] == "stale"
+    assert data(as_member.get(url))["region"] == "us"
+    for loose in ({}, {"If-Match": "*"}):
+        assert as_member.put(url, body, headers=loose).status_code == 200

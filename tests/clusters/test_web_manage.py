@@ -259,3 +259,29 @@ def test_providers_with_something_here_are_told(as_, member, cluster, publish_on
     client.force_login(member)
     client.post(f"{LIST}/{cluster.pk}/maintenance", {"end": "1"})
     assert concerned.notices.get().over
+
+
+# --- two editors ------------------------------------------------------------
+
+
+def test_two_editors_do_not_overwrite_each_other(as_, member, cluster):
+    client, url = as_(member), f"{LIST}/{cluster.pk}/edit"
+    version = re.search(r'name="version" value="([^"]+)"', client.get(url).content.decode())[1]
+    mine = FILLED | {"name": "kr-main", "version": version}
+    assert client.post(url, mine | {"description": "Theirs"}).status_code == 302
+
+    answer = client.post(url, mine | {"description": "Mine"})
+
+    words = text(answer)
+    assert answer.status_code == 422
+    assert "Somebody else changed this meanwhile" in words
+    assert "Description: Theirs" in words
+    page = answer.content.decode()
+    assert 'value="Mine"' in page
+    cluster.refresh_from_db()
+    assert cluster.description == "Theirs"
+
+    again = re.search(r'name="version" value="([^"]+)"', page)[1]
+    assert client.post(url, mine | {"description": "Mine", "version": again}).status_code == 302
+    cluster.refresh_from_db()
+    assert cluster.description == "Mine"
