@@ -28,7 +28,9 @@ def bundle_url(deployment: Deployment) -> str:
 
 
 def open_session(agent: Agent) -> agents.Session:
-    return agents.open_session(agent_id=agent.pk, version="", gateway_classes=[], owner="x/1")
+    return agents.open_session(
+        agent_id=agent.pk, version="", gateway_classes=["envoy"], owner="x/1"
+    )
 
 
 @pytest.fixture
