@@ -17,6 +17,16 @@ ERROR = {
     },
 }
 
+# What examples of data come in.
+ANSWER = {
+    "success": True,
+    "data": None,
+    "error": None,
+    "message": "",
+    "request_id": "0b5e5b1c6d0e4b7f9a53c1d2e3f40516",
+    "timestamp": "2026-01-31T09:00:00Z",
+}
+
 
 class EnvelopeSchema(AutoSchema):
     def _get_response_for_code(
@@ -25,6 +35,8 @@ class EnvelopeSchema(AutoSchema):
         response = super()._get_response_for_code(serializer, status_code, *args, **kwargs)
         for media in response.get("content", {}).values():
             media["schema"] = _enveloped(media.get("schema", {}))
+            for example in media.get("examples", {}).values():
+                example["value"] = ANSWER | {"data": example["value"]}
         return response
 
 

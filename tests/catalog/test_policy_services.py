@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEvent
-from catalog.models import ApiService, Policy
+from catalog.api.examples import BY_KIND
+from catalog.models import ApiService, Policy, PolicyKind
 from catalog.services import apis, policies
 from core.errors import DomainError, InvalidInput
 from tests.factories.catalog import ApiServiceFactory, PolicyFactory
@@ -130,3 +132,15 @@ def test_a_route_says_whether_unsafe_methods_are_repeated(member, service):
     assert answer.status_code == 201
     assert answer.json()["data"]["retry_unsafe"] is True
     assert service.routes.get().path == "/users/{id}"
+
+
+def test_the_description_has_an_example_of_each_kind():
+    """Of what to send as it is sent, of what comes back in its envelope."""
+    described = SchemaGenerator().get_schema(public=True)
+    path = described["paths"]["/api/v1/provider/api-services/{id}/policies/{kind}"]["put"]
+    sent = path["requestBody"]["content"]["application/json"]["examples"].values()
+    get = described["paths"]["/api/v1/provider/api-services/{id}/policies/{kind}"]["get"]
+    answered = get["responses"]["200"]["content"]["application/json"]["examples"].values()
+    assert [example["value"]["config"] for example in sent] == list(BY_KIND.values())
+    assert {example["value"]["data"]["kind"] for example in answered} <= set(PolicyKind.values)
+    assert all(example["value"]["success"] for example in answered)
