@@ -26,7 +26,7 @@ from core.rest import StorableJSONParser
 # --- Shapes ----------------------------------------------------------------------------------------
 
 
-class ProblemSerializer(serializers.Serializer):
+class ImportProblemSerializer(serializers.Serializer):
     code = serializers.CharField()
     message = serializers.CharField()
 
@@ -46,7 +46,7 @@ class ImportSerializer(serializers.ModelSerializer):
         ]  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(ProblemSerializer(allow_null=True))
+    @extend_schema_field(ImportProblemSerializer(allow_null=True))
     def get_problem(self, row: ApiImport) -> dict[str, str] | None:
         if not row.problem:
             return None
@@ -74,7 +74,7 @@ class ProposedBackendSerializer(serializers.Serializer):
     tls = serializers.BooleanField()
 
 
-class NoteSerializer(serializers.Serializer):
+class ImportNoteSerializer(serializers.Serializer):
     where = serializers.CharField()
     code = serializers.CharField()
     skipped = serializers.BooleanField(help_text="Nothing became of this part.")
@@ -84,7 +84,7 @@ class NoteSerializer(serializers.Serializer):
         return problems.reason(note["code"], note["details"])
 
 
-class PreviewSerializer(serializers.Serializer):
+class ImportPreviewSerializer(serializers.Serializer):
     """What the document says in the terms of a service."""
 
     name = serializers.CharField()
@@ -94,11 +94,11 @@ class PreviewSerializer(serializers.Serializer):
     backends = ProposedBackendSerializer(many=True)
     routes = ProposedRouteSerializer(many=True)
     operation_count = serializers.IntegerField()
-    notes = NoteSerializer(many=True)
+    notes = ImportNoteSerializer(many=True)
     note_count = serializers.IntegerField()
 
 
-class ChangeSerializer(serializers.Serializer):
+class ImportChangeSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(["added", "changed", "removed", "kept"])
     match = serializers.CharField()
     path = serializers.CharField()
@@ -107,16 +107,18 @@ class ChangeSerializer(serializers.Serializer):
     removed_methods = serializers.ListField(source="less", child=serializers.CharField())
 
 
-class ChangesSerializer(serializers.Serializer):
+class ImportChangesSerializer(serializers.Serializer):
     """What applying would do to the service's routes as they are now; kept ones are only counted."""
 
     fingerprint = serializers.CharField(help_text="Give it to apply, to get 409 if this changed.")
     counts = serializers.DictField(child=serializers.IntegerField())
     rows = serializers.SerializerMethodField()
 
-    @extend_schema_field(ChangeSerializer(many=True))
+    @extend_schema_field(ImportChangeSerializer(many=True))
     def get_rows(self, found: Changes) -> Any:
-        return ChangeSerializer([row for row in found.rows if row.kind != "kept"], many=True).data
+        return ImportChangeSerializer(
+            [row for row in found.rows if row.kind != "kept"], many=True
+        ).data
 
 
 class ImportDetailSerializer(ImportSerializer):
@@ -127,15 +129,15 @@ class ImportDetailSerializer(ImportSerializer):
         fields = [*ImportSerializer.Meta.fields, "preview", "changes"]
         read_only_fields = fields
 
-    @extend_schema_field(PreviewSerializer(allow_null=True))
+    @extend_schema_field(ImportPreviewSerializer(allow_null=True))
     def get_preview(self, row: ApiImport) -> Any:
-        return PreviewSerializer(row.preview).data if row.preview else None
+        return ImportPreviewSerializer(row.preview).data if row.preview else None
 
-    @extend_schema_field(ChangesSerializer(allow_null=True))
+    @extend_schema_field(ImportChangesSerializer(allow_null=True))
     def get_changes(self, row: ApiImport) -> Any:
         if row.status != ImportStatus.READY:
             return None
-        return ChangesSerializer(imports.changes_of(row)).data
+        return ImportChangesSerializer(imports.changes_of(row)).data
 
 
 class ImportBody(serializers.Serializer):
