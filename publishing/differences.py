@@ -15,7 +15,8 @@ Document = Mapping[str, Any]
 ABSENT: Document = {}
 # Sections in the order in which they are told; what is not named here comes after, by name.
 ORDER = ("host", "listeners", "auth", "routes", "upstreams", "backends")
-SILENT = frozenset(("publish_id",))  # the same on both sides, always
+# The same on both sides, always; and what follows from what else is in the document.
+SILENT = frozenset(("publish_id", "schema"))
 KEYS = ("id", "name", "port")  # what tells the items of a list apart, the first that they have
 
 

@@ -159,7 +159,7 @@ def test_lists_that_nobody_foresaw_have_items_with_or_without_a_name():
 
 def test_from_nothing_everything_is_added_and_to_nothing_removed():
     first, last = compare(None, BUNDLE), compare(BUNDLE, None)
-    sections = ["host", "listeners", "auth", "routes", "upstreams", "backends", "schema"]
+    sections = ["host", "listeners", "auth", "routes", "upstreams", "backends"]
     assert [each.section for each in first.differences] == sections
     assert {each.change for each in first.differences} == {Change.ADDED}
     assert {each.change for each in last.differences} == {Change.REMOVED}
