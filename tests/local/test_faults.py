@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local import paths
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(420)]
 
 
 def test_nothing_is_lost_while_things_break():

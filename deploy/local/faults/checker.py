@@ -25,8 +25,11 @@ class Checker:
 
     def converge(self) -> float:
         """Wait until everything agrees; seconds. What still differs after a minute is a violation of I1."""
-        began = time.monotonic()
+        began, last = time.monotonic(), ""
         while differences := self._differences():
+            if differences[0] != last:
+                last = differences[0]
+                self._history.note("checker", f"not yet: {last}"[:300])
             if time.monotonic() - began > CONVERGE_SECONDS:
                 for each in differences[:12]:
                     self._history.violate("I1", each)
@@ -47,8 +50,12 @@ class Checker:
 
     def _unsettled(self) -> list[str]:
         opened = self._world.rows(
-            "SELECT publish_id::text, number, status, detail FROM publishing_deployment"
-            " WHERE finished_at IS NULL"
+            "SELECT d.publish_id::text, d.number, d.status, d.detail,"
+            " array_agg(a.name || ' ' || v.outcome) AS verdicts"
+            " FROM publishing_deployment d"
+            " LEFT JOIN publishing_deploymentverdict v ON v.deployment_id = d.id"
+            " LEFT JOIN clusters_agent a ON a.id = v.agent_id"
+            " WHERE d.finished_at IS NULL GROUP BY d.id"
         )
         behind = self._world.rows(
             "SELECT a.name, a.settled_generation, s.desired_generation, a.access_version,"
