@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from core.admin import ReadOnlyAdmin
@@ -129,7 +129,15 @@ class PublishRevisionAdmin(Rows):
 
 @admin.register(AgentPublish)
 class AgentPublishAdmin(Rows):
-    list_display = ["agent", "publish", "revision", "error", "warning", "observed_at"]
+    list_display = [
+        "agent",
+        "publish",
+        "revision",
+        "error",
+        "warning",
+        "drifted_at",
+        "observed_at",
+    ]
     list_select_related = ["agent", "publish__product"]
     search_fields = ["agent__name", "publish__id", "publish__product__name", "revision", "error"]
 
@@ -163,6 +171,11 @@ class PublishDraftAdmin(Rows):
     list_display = ["product", "user", "step", "updated_at"]
     list_select_related = ["product", "user"]
     search_fields = ["product__name", "user__email"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PublishDraft]:
+        """Everybody's: `visible_to` gives people their own alone."""
+        rows = PublishDraft.objects.all()
+        return rows if request.user.is_superuser else rows.none()
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """A wizard's memory is nobody's history."""
