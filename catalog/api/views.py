@@ -21,6 +21,7 @@ from catalog.api import examples, serializers
 from catalog.logos import MAX_BYTES
 from catalog.models import ApiService, Backend, Gateway, PolicyKind, Product, Route
 from catalog.services import apis, backends, gateways, logos, policies, products, routes
+from core import versions
 from core.api import VisibleMixin, validated
 
 KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.values)
@@ -76,7 +77,10 @@ class ApiServiceViewSet(ProviderViewSet):
 
     @extend_schema(request=serializers.ApiServiceBody, responses=serializers.ApiServiceSerializer)
     def update(self, request: Request, pk: str) -> Response:
-        """Describe it anew. Parts that are given replace all of their kind; unchanged ones keep their id."""
+        """Describe it anew. Parts that are given replace all of their kind; unchanged ones keep their id.
+
+        `If-Match` with the ETag that was read: 412 `stale` if somebody else changed it meanwhile.
+        """
         return self._change(request, partial=False)
 
     @extend_schema(
@@ -88,9 +92,20 @@ class ApiServiceViewSet(ProviderViewSet):
         return self._change(request, partial=True)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
-        service_id = self.writing_to()
+        """With the ETag that was read in `If-Match`, nobody else's change is overwritten: 412."""
+        service_id, seen = self.writing_to(), versions.asked(request)
         body = validated(serializers.ApiServiceBody, request, partial=partial)
-        return self.answer(apis.update(actor=request.user, service_id=service_id, **body))
+        row = apis.update(actor=request.user, service_id=service_id, seen=seen, **body)
+        return self.answer(row)
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """The ETag changes with the service and with each of its parts."""
+        return self.answer(self.get_object())
+
+    def answer(self, row: Any, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        shown = self.get_serializer(fresh).data
+        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:

@@ -17,6 +17,7 @@ from catalog.services import parts
 from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
 from catalog.text import line, prose
+from core import versions
 from core.errors import DomainError, InvalidInput
 
 
@@ -55,9 +56,14 @@ def update(
     routes: Iterable[Values] | None = None,
     backends: Iterable[Values] | None = None,
     policies: Iterable[Values] | None = None,
+    seen: str = "",
 ) -> ApiService:
-    """Change what is given. Parts that are given replace all of their kind; unchanged ones keep their id."""
+    """Change what is given. Parts that are given replace all of their kind; unchanged ones keep their id.
+
+    `seen` is the state that the caller read: see core.versions.
+    """
     service = parts.locked_service(actor, service_id)
+    versions.check(service.updated_at, seen)
     before = facts(service)
     _describe(
         service,

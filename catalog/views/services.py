@@ -30,6 +30,7 @@ from catalog.views.shared import (
     rights,
     visible,
 )
+from core import versions
 from core.errors import DomainError
 from core.filters import refused
 from core.htmx import attempt, leave, page
@@ -130,7 +131,7 @@ def new(request: HttpRequest) -> HttpResponse:
             request, _("%(name)s is created. Add routes and a backend.") % {"name": made[0]}
         )
         return leave(request, "catalog:service", made[0].pk)
-    return page(request, FORM, "service-form", {"form": form}, 422 if form.errors else 200)
+    return _form_page(request, form)
 
 
 @login_required
@@ -138,16 +139,18 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     service = visible(request, ApiService, pk)
     access.require(request.user, service.organization_id)
-    posted = request.method == "POST"
-    form = ServiceForm(request.POST) if posted else ServiceForm.of(service)
+    if request.method == "GET":
+        return _form_page(request, ServiceForm.of(service), service)
+    form, seen = ServiceForm(request.POST), request.POST.get("seen", "")
     if form.is_valid() and attempt(
         form,
-        lambda: service_rules.update(actor=request.user, service_id=pk, **form.cleaned_data),
+        lambda: service_rules.update(
+            actor=request.user, service_id=pk, seen=seen, **form.cleaned_data
+        ),
     ):
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:service", pk)
-    context = {"form": form, "service": service}
-    return page(request, FORM, "service-form", context, 422 if form.errors else 200)
+    return _form_page(request, form, visible(request, ApiService, pk), seen)
 
 
 @login_required
@@ -167,6 +170,18 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {"service": service, "products": list(service.products.all()), "refusal": refusal}
     status = 422 if refusal else 200
     return page(request, "catalog/services/delete.html", "confirm", context, status)
+
+
+def _form_page(
+    request: HttpRequest, form: ServiceForm, service: Any = None, seen: str = ""
+) -> HttpResponse:
+    """With what somebody else stored meanwhile, beside what was typed."""
+    context: dict[str, Any] = {"form": form, "service": service}
+    if service:
+        context["seen"] = versions.of(service.updated_at)
+        if seen and seen != context["seen"]:
+            context["theirs"] = form.compared(service)
+    return page(request, FORM, "service-form", context, 422 if form.errors else 200)
 
 
 def _counted(rows: Any) -> Any:

@@ -209,6 +209,34 @@ def test_edit(as_, member, viewer, stranger, service):
     assert as_(stranger).get(path).status_code == 404
 
 
+def test_two_editors_do_not_overwrite_each_other(as_, member, service):
+    client, path = as_(member), f"{LIST}/{service.pk}/edit"
+    seen = client.get(path).context["seen"]
+    client.post(path, FILLED | {"seen": seen, "description": "theirs"})
+
+    stale = client.post(path, FILLED | {"seen": seen, "description": "mine"})
+
+    assert stale.status_code == 422
+    assert "Somebody else changed this" in text(stale)
+    assert "Description: theirs" in text(stale)
+    assert "mine" in stale.content.decode()
+    service.refresh_from_db()
+    assert service.description == "theirs"
+    again = FILLED | {"seen": stale.context["seen"], "description": "mine"}
+    assert client.post(path, again).status_code == 302
+
+
+def test_the_api_knows_two_editors_too(as_, member, service):
+    client, path = as_(member), f"/api/v1{LIST}/{service.pk}"
+    seen = client.get(path).headers["ETag"]
+    put = {"data": FILLED, "content_type": "application/json"}
+    assert client.put(path, **put, headers={"If-Match": seen}).status_code == 200
+    RouteFactory(service=service, path="/new")
+    stale = client.patch(path, **put, headers={"If-Match": seen})
+    assert (stale.status_code, stale.json()["error"]["code"]) == (412, "stale")
+    assert client.patch(path, **put, headers={"If-Match": "*"}).status_code == 200
+
+
 def test_delete(as_, admin, member, service):
     path = f"{LIST}/{service.pk}/delete"
     assert as_(member).post(path).status_code == 403
