@@ -13,6 +13,7 @@ from catalog.api.views import ProviderViewSet
 from catalog.filters import CertificateFilter
 from catalog.models import Certificate, Validity
 from catalog.services import certificates
+from core import versions
 from core.api import validated
 
 
@@ -79,6 +80,8 @@ class CertificateChangeBody(ReplacementBody):
 
 
 class CertificateViewSet(ProviderViewSet):
+    """TLS certificates of the providers that the user works for. Their private keys are never shown."""
+
     model = Certificate
     queryset = Certificate.objects.none()
     serializer_class = CertificateSerializer
@@ -88,6 +91,16 @@ class CertificateViewSet(ProviderViewSet):
 
     def get_queryset(self):
         return super().get_queryset().prefetch_related("listeners").defer("sealed_key")
+
+    @extend_schema(responses=CertificateSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """All but the private key. Send the ETag back in `If-Match` to overwrite nobody else's change."""
+        return self.answer(self.get_object())
+
+    def answer(self, row: Certificate, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        shown = self.get_serializer(fresh).data
+        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
 
     @extend_schema(request=CertificateBody, responses={201: CertificateSerializer})
     def create(self, request: Request) -> Response:
@@ -101,26 +114,24 @@ class CertificateViewSet(ProviderViewSet):
     def update(self, request: Request, pk: str) -> Response:
         """The next version, in place: gateways take it over without a new publish or a dropped connection.
 
-        400 `certificate_mismatch` if a host that is served with it is not covered.
+        400 `certificate_mismatch` if a host that is served with it is not covered. 412 `stale` if
+        `If-Match` names an older state.
         """
-        certificate_id = self.writing_to()
+        row, seen = self.writing_to(), versions.asked(request)
         body = validated(ReplacementBody, request)
         return self.answer(
-            certificates.replace(actor=request.user, certificate_id=certificate_id, **body)
+            certificates.replace(actor=request.user, certificate_id=row, seen=seen, **body)
         )
 
     @extend_schema(request=CertificateChangeBody, responses=CertificateSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Only the name, or a new version as with PUT."""
-        certificate_id = self.writing_to()
-        body = validated(CertificateChangeBody, request)
+        which = {"actor": request.user, "certificate_id": self.writing_to()}
+        body = validated(CertificateChangeBody, request) | {"seen": versions.asked(request)}
         if body.get("certificate") or body["private_key"]:
-            body.setdefault("certificate", "")
-            row = certificates.replace(actor=request.user, certificate_id=certificate_id, **body)
-        else:
-            name = body.get("name", self.get_object().name)
-            row = certificates.rename(actor=request.user, certificate_id=certificate_id, name=name)
-        return self.answer(row)
+            return self.answer(certificates.replace(**which, **{"certificate": ""} | body))
+        name = body.get("name", self.get_object().name)
+        return self.answer(certificates.rename(**which, name=name, seen=body["seen"]))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:

@@ -17,7 +17,7 @@ from catalog.models import Certificate
 from catalog.services.conflicts import refused_by
 from catalog.text import line
 from clusters.models import ClusterState
-from core import notify
+from core import notify, versions
 from core.errors import DomainError, InvalidInput
 from core.sealing import Unsealable, is_current, seal, unseal
 
@@ -46,13 +46,15 @@ def replace(
     certificate: str,
     private_key: str = "",
     name: str | None = None,
+    seen: str = "",
 ) -> Certificate:
     """The next version, in place: gateways that serve with it take it over, and no connection drops.
 
     Without a key the stored one stays, if the new certificate belongs to it. Refused if a host that is
-    served with it would be left without.
+    served with it would be left without. `seen` is the version that the caller read: see core.versions.
     """
     row = _held(actor, certificate_id)
+    versions.check(row.updated_at, seen)
     before = facts(row)
     if name is not None:
         row.name = _name(name)
@@ -72,9 +74,10 @@ def replace(
 
 
 @transaction.atomic
-def rename(*, actor: Any, certificate_id: UUID, name: str) -> Certificate:
+def rename(*, actor: Any, certificate_id: UUID, name: str, seen: str = "") -> Certificate:
     """The name is for people: gateways know a certificate by its id."""
     row = _locked(actor, certificate_id)
+    versions.check(row.updated_at, seen)
     before = row.name
     row.name = _name(name)
     if row.name != before:

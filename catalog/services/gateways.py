@@ -18,6 +18,7 @@ from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
 from catalog.services.products import refuse_published
 from catalog.text import line
+from core import versions
 from core.errors import InvalidInput
 
 
@@ -50,9 +51,14 @@ def update(
     gateway_class: str | None = None,
     description: str | None = None,
     listeners: Iterable[Values] | None = None,
+    seen: str = "",
 ) -> Gateway:
-    """Change what is given. What is live keeps its revision until it is published again."""
+    """Change what is given. What is live keeps its revision until it is published again.
+
+    `seen` is the version that the caller read: see core.versions.
+    """
     gateway = _locked(actor, gateway_id)
+    versions.check(gateway.updated_at, seen)
     before = facts(gateway)
     _describe(
         gateway,

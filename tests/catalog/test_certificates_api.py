@@ -79,6 +79,20 @@ def test_put_makes_the_next_version_and_patch_a_name(as_member, provider):
     assert (third["version"], third["name"]) == (3, "newer")
 
 
+def test_nobody_elses_change_is_overwritten(as_member, provider):
+    row = CertificateFactory(organization=provider)
+    url = f"{URL}/{row.pk}"
+    read = as_member.get(url)["ETag"]
+    data(as_member.patch(url, {"name": "theirs"}))
+
+    stale = as_member.patch(url, {"name": "mine"}, headers={"If-Match": read})
+    assert error(stale, 412)["code"] == "stale"
+    fresh = as_member.get(url)["ETag"]
+    assert as_member.patch(url, {"name": "mine"}, headers={"If-Match": fresh}).status_code == 200
+    stale = as_member.put(url, body(issue("*.example.com")), headers={"If-Match": fresh})
+    assert stale.status_code == 412
+
+
 def test_a_key_alone_replaces_nothing(as_member, provider):
     row = CertificateFactory(organization=provider)
     found = error(
