@@ -57,7 +57,8 @@ def new(request: HttpRequest) -> HttpResponse:
 def check_name(request: HttpRequest) -> HttpResponse:
     """While somebody types: whether the name may be, and whether it is free."""
     name, wrong = request.GET.get("name", ""), ""
-    edited = visible(request, _uuid(request.GET["cluster"])) if "cluster" in request.GET else None
+    named = request.GET.get("cluster")
+    edited = visible(request, _uuid(named)) if named else None
     owner = edited.organization if edited else request.organization
     taken = Cluster.objects.visible_to(request.user).filter(name=name, organization=owner)
     try:
