@@ -285,6 +285,7 @@ SPECTACULAR_SETTINGS = {
         "OrganizationKind": "accounts.models.Kind",
         "ClusterStatus": "clusters.models.Status",
         "PolicyKind": "catalog.models.PolicyKind",
+        "CertificateStatus": "catalog.models.Validity",
         "ImportStatus": "catalog.models.ImportStatus",
         "PublishStatus": "publishing.states.Status",
         "DeploymentKind": "publishing.states.Kind",

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from accounts.models import Role
-from catalog.api.views import ProviderViewSet
+from catalog.api.views import VersionedViewSet
 from catalog.filters import CertificateFilter
 from catalog.models import Certificate, Validity
 from catalog.services import certificates
@@ -79,7 +79,7 @@ class CertificateChangeBody(ReplacementBody):
     certificate = serializers.CharField(trim_whitespace=False, required=False)
 
 
-class CertificateViewSet(ProviderViewSet):
+class CertificateViewSet(VersionedViewSet):
     """TLS certificates of the providers that the user works for. Their private keys are never shown."""
 
     model = Certificate
@@ -91,16 +91,6 @@ class CertificateViewSet(ProviderViewSet):
 
     def get_queryset(self):
         return super().get_queryset().prefetch_related("listeners").defer("sealed_key")
-
-    @extend_schema(responses=CertificateSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """All but the private key. Send the ETag back in `If-Match` to overwrite nobody else's change."""
-        return self.answer(self.get_object())
-
-    def answer(self, row: Certificate, status: int = 200) -> Response:
-        fresh = self.get_queryset().get(pk=row.pk)
-        shown = self.get_serializer(fresh).data
-        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
 
     @extend_schema(request=CertificateBody, responses={201: CertificateSerializer})
     def create(self, request: Request) -> Response:

@@ -50,11 +50,24 @@ class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
         return Response(self.get_serializer(fresh).data, status=status)
 
 
+class VersionedViewSet(ProviderViewSet):
+    """Whoever sends back the ETag that they read overwrites nobody else's change."""
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """The ETag changes with the row and with each of its parts. Send it back in `If-Match`."""
+        return self.answer(self.get_object())
+
+    def answer(self, row: Any, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        shown = self.get_serializer(fresh).data
+        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
+
+
 def _provider_of(row: Any) -> Any:
     return getattr(row, "service", row).organization_id
 
 
-class ApiServiceViewSet(ProviderViewSet):
+class ApiServiceViewSet(VersionedViewSet):
     model = ApiService
     queryset = ApiService.objects.none()
     serializer_class = serializers.ApiServiceSerializer
@@ -97,15 +110,6 @@ class ApiServiceViewSet(ProviderViewSet):
         body = validated(serializers.ApiServiceBody, request, partial=partial)
         row = apis.update(actor=request.user, service_id=service_id, seen=seen, **body)
         return self.answer(row)
-
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """The ETag changes with the service and with each of its parts."""
-        return self.answer(self.get_object())
-
-    def answer(self, row: Any, status: int = 200) -> Response:
-        fresh = self.get_queryset().get(pk=row.pk)
-        shown = self.get_serializer(fresh).data
-        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -286,7 +290,7 @@ class ProductViewSet(ProviderViewSet):
         return Response(status=204)
 
 
-class GatewayViewSet(ProviderViewSet):
+class GatewayViewSet(VersionedViewSet):
     model = Gateway
     queryset = Gateway.objects.none()
     serializer_class = serializers.GatewaySerializer
@@ -307,7 +311,10 @@ class GatewayViewSet(ProviderViewSet):
 
     @extend_schema(request=serializers.GatewayBody, responses=serializers.GatewaySerializer)
     def update(self, request: Request, pk: str) -> Response:
-        """Describe it anew. Listeners with the same port keep their id."""
+        """Describe it anew. Listeners with the same port and hostname keep their id.
+
+        `If-Match` with the ETag that was read: 412 `stale` if somebody else changed it meanwhile.
+        """
         return self._change(request, partial=False)
 
     @extend_schema(
@@ -318,9 +325,10 @@ class GatewayViewSet(ProviderViewSet):
         return self._change(request, partial=True)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
-        gateway_id = self.writing_to()
+        gateway_id, seen = self.writing_to(), versions.asked(request)
         body = validated(serializers.GatewayBody, request, partial=partial)
-        return self.answer(gateways.update(actor=request.user, gateway_id=gateway_id, **body))
+        row = gateways.update(actor=request.user, gateway_id=gateway_id, seen=seen, **body)
+        return self.answer(row)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:

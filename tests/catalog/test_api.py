@@ -270,6 +270,8 @@ def test_a_gateway_over_rest(as_member, as_admin, provider):
     changed = data(as_member.put(url, {**made, "listeners": [{"port": 8080}, {"port": 81}]}))
     assert made["listeners"][0] in changed["listeners"]
     assert data(as_member.patch(url, {"name": "new"}))["name"] == "new"
+    stale = as_member.put(url, made, headers={"If-Match": '"1.0"'})
+    assert error(stale, 412)["code"] == "stale"
     error(as_member.patch(url, {"listeners": []}), 400)
     assert as_admin.delete(url).status_code == 204
 
