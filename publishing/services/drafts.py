@@ -89,28 +89,30 @@ def save(
     step: str,
     answers: Mapping[str, Any],
     advance: bool = True,
+    leave: bool = True,
     version: int | None = None,
     writer: str = "",
 ) -> Saved:
     """Keep a step's answers. `advance`: judge them, and go on to the next step.
 
-    `version` is the one that the answers were typed upon; None overwrites whatever is there.
+    `version` is the one that the answers were typed upon; None overwrites whatever is there. `leave`: the
+    writer goes to another page now, and what it sends late counts no more.
     """
     product = _workable(actor, product_id)
-    draft = _locked(actor, product, version, writer)
-    before = dict(draft.data)
-    kept = {key: _kept(answers[key], key) for key in ANSWERS[step] if key in answers}
-    draft.data = before | kept
-    dropped = _unfit(actor, product, draft.data) if step == DraftStep.CLUSTER else None
+    draft = _locked(actor, product, version)
+    data = draft.data | {key: _kept(answers[key], key) for key in ANSWERS[step] if key in answers}
+    dropped = _unfit(actor, product, data) if step == DraftStep.CLUSTER else None
     if dropped:
-        draft.data.pop("gateway_id")
+        data.pop("gateway_id")
+    if data != draft.data:
+        _refuse_older(draft, version, writer)
+        draft.data = data
+        draft.version += 1
     if advance:
-        _judge(actor, product, draft.data, DraftStep(step))
-        draft.step = STEPS[min(STEPS.index(DraftStep(step)) + 1, len(STEPS) - 1)]
-    else:
-        draft.step = step
-    draft.version += 1
-    draft.writer = writer
+        _judge(actor, product, data, DraftStep(step))
+    at = STEPS.index(DraftStep(step)) + advance
+    draft.step = STEPS[min(at, len(STEPS) - 1)]
+    draft.writer = "" if leave else writer
     draft.save()
     return Saved(draft, dropped)
 
@@ -121,7 +123,8 @@ def create(
 ) -> ProductPublish:
     """The last step: the draft becomes a DRAFT publish, of which no gateway hears yet."""
     product = _workable(actor, product_id)
-    draft = _existing(actor, product, version, writer)
+    draft = _existing(actor, product)
+    _refuse_older(draft, version, writer)
     for step in (DraftStep.CLUSTER, DraftStep.GATEWAY, DraftStep.SETTINGS):
         _judge(actor, product, draft.data, step, chosen=True)
     publish = publishes.create(
@@ -140,7 +143,7 @@ def create(
 def discard(*, actor: Any, product_id: UUID) -> None:
     """Nothing else knows of a draft, so nothing else changes."""
     product = _workable(actor, product_id)
-    _existing(actor, product, None, "").delete()
+    _existing(actor, product).delete()
 
 
 # --- What a publish would do -----------------------------------------------------------------------
@@ -299,20 +302,22 @@ def _workable(actor: Any, product_id: UUID) -> Product:
     return product
 
 
-def _locked(actor: Any, product: Product, version: int | None, writer: str) -> PublishDraft:
+def _locked(actor: Any, product: Product, version: int | None) -> PublishDraft:
     """The draft to write, made if this is the first answer. Version 0: there was none."""
-    if version:
-        return _existing(actor, product, version, writer)
-    PublishDraft.objects.get_or_create(product=product, user=actor, defaults={"version": 0})
-    return _existing(actor, product, version, writer)
+    if not version:
+        PublishDraft.objects.get_or_create(product=product, user=actor, defaults={"version": 0})
+    return _existing(actor, product)
 
 
-def _existing(actor: Any, product: Product, version: int | None, writer: str) -> PublishDraft:
-    rows = PublishDraft.objects.select_for_update().filter(product=product, user=actor)
-    draft = rows.first()
+def _existing(actor: Any, product: Product) -> PublishDraft:
+    draft = PublishDraft.objects.select_for_update().filter(product=product, user=actor).first()
     if draft is None:
         raise DraftChanged(None)
+    return draft
+
+
+def _refuse_older(draft: PublishDraft, version: int | None, writer: str) -> None:
+    """Not to a tab that saves over its own last word."""
     mine = bool(writer) and writer == draft.writer
     if version is not None and version != draft.version and not mine:
         raise DraftChanged(draft)
-    return draft

@@ -72,7 +72,7 @@ def _answer(request: HttpRequest, product: Product) -> HttpResponseBase:
             return _leave_review(request, product, go)
         form = FORMS[step](request.POST)
         if go == "keep" or go in DraftStep.values:
-            _save(request, product, step, form, advance=False)
+            _save(request, product, step, form, advance=False, leave=go != "keep")
             if go == "keep":
                 return HttpResponse(status=204)
             return redirect(_address(product.pk, go))
@@ -111,7 +111,13 @@ def _leave_review(request: HttpRequest, product: Product, go: str) -> HttpRespon
 
 
 def _save(
-    request: HttpRequest, product: Product, step: str, form: StepForm, *, advance: bool
+    request: HttpRequest,
+    product: Product,
+    step: str,
+    form: StepForm,
+    *,
+    advance: bool,
+    leave: bool = True,
 ) -> None:
     saved = drafts.save(
         actor=request.user,
@@ -119,6 +125,7 @@ def _save(
         step=step,
         answers=form.typed(),
         advance=advance,
+        leave=leave,
         **_written(request),
     )
     if saved.dropped:

@@ -56,7 +56,7 @@ def test_step_by_step_to_a_publish(desk, api):
 
 def test_another_version_is_a_409(desk, api):
     desk.fill()
-    body = {"step": "cluster", "cluster_id": str(desk.cluster.pk), "version": 1}
+    body = {"step": "settings", "hostname_base": "other.example.com", "version": 1}
     assert error(api.put(draft_path(desk), body), 409)["code"] == "draft_changed"
 
 

@@ -225,14 +225,37 @@ def test_an_older_tab_overwrites_nothing(desk):
 
 def test_a_tab_saves_over_its_own_last_word(desk):
     for typed in ("a", "ap", "api"):
-        desk.save("settings", {"hostname_base": typed}, advance=False, version=0, writer="tab")
+        desk.save(
+            "settings",
+            {"hostname_base": typed},
+            advance=False,
+            leave=False,
+            version=0,
+            writer="tab",
+        )
     assert PublishDraft.objects.get().data["hostname_base"] == "api"
 
 
 def test_a_tab_that_saw_no_draft_overwrites_none(desk):
     desk.save("cluster", {"cluster_id": str(desk.cluster.pk)}, writer="b")
     with pytest.raises(DraftChanged):
-        desk.save("cluster", {"cluster_id": str(desk.cluster.pk)}, version=0, writer="a")
+        desk.save("cluster", {"cluster_id": str(ClusterFactory().pk)}, version=0, writer="a")
+
+
+def test_what_a_tab_sends_after_it_went_on_counts_no_more(desk):
+    for typed, leave in (("ap", False), ("api.example.com", True)):
+        options = {"leave": leave, "version": 0, "writer": "tab", "advance": False}
+        desk.save("settings", {"hostname_base": typed}, **options)
+    with pytest.raises(DraftChanged):
+        desk.save("settings", {"hostname_base": "ap"}, version=0, writer="tab", leave=False)
+    assert PublishDraft.objects.get().data["hostname_base"] == "api.example.com"
+
+
+def test_the_same_answer_twice_is_no_conflict_and_no_new_version(desk):
+    answer = {"cluster_id": str(desk.cluster.pk)}
+    first = desk.save("cluster", answer, version=0, writer="tab").draft
+    again = desk.save("cluster", answer, version=0, writer="tab").draft
+    assert (first.version, again.version) == (1, 1)
 
 
 def test_a_late_word_does_not_bring_a_draft_back(desk):
