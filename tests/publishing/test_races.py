@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from catalog.services import certificates
 from clusters.services import clusters
 from core.errors import DomainError
 from publishing.models import Deployment, HostClaim, RouteClaim
+from publishing.services.desired import manifest
 from publishing.states import OPEN, Progress, Status
 from tests.factories.accounts import UserFactory
+from tests.factories.catalog import CertificateFactory, ListenerFactory
 from tests.factories.publishing import ProductPublishFactory
+from tests.factories.tls import issue
 from tests.publishing.stage import Stage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,3 +149,32 @@ def test_an_operators_edit_beside_clicks_locks_nobody_out():
         )
     assert stage.generation() == 16
     assert stage.publish.deployments.count() == 8
+
+
+def test_publishing_and_replacing_or_deleting_a_certificate_at_once():
+    """None waits for the other for ever, and nothing wanted refers to a certificate that is gone."""
+    stage = Stage(settings={"hostname_base": "api.example.com"})
+    owner = stage.publish.organization
+    row = CertificateFactory(organization=owner)
+    ListenerFactory(gateway=stage.publish.gateway, https=True, certificate=row)
+    fresh = [issue("*.example.com") for _each in range(6)]
+    found = together(
+        *[stage.click] * 4,
+        *[
+            lambda each=each: certificates.replace(
+                actor=stage.user,
+                certificate_id=row.pk,
+                certificate=each.chain,
+                private_key=each.private_key,
+            )
+            for each in fresh
+        ],
+        lambda: certificates.delete(actor=stage.user, certificate_id=row.pk),
+    )
+
+    assert found[-1] == "certificate_in_use"
+    assert all(isinstance(each, Deployment) for each in found[:4])
+    row.refresh_from_db()
+    assert row.version == 7
+    named = manifest(agent=stage.agents[0])["secrets"]
+    assert named == [{"id": str(row.pk), "version": row.tag}]

@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from catalog.models import Certificate, Gateway
-from catalog.services import certificates
+from catalog.services import certificates, gateways
 from core.errors import DomainError
 from publishing import services
 from publishing.compile import compile_publish
 from publishing.models import ProductPublish, RouteClaim
-from publishing.services import tls
+from publishing.services import revisions, tls
 from tests.factories.catalog import CertificateFactory, GatewayFactory, ListenerFactory
 from tests.factories.publishing import ProductPublishFactory
 from tests.factories.tls import issue
@@ -194,6 +194,26 @@ def test_a_port_can_change_its_protocol(stage):
     stage.say("failed")
 
     assert set(claimed.values_list("protocol", flat=True)) == {"HTTP"}
+
+
+def test_a_gateway_can_be_edited_under_a_live_publish(stage):
+    """Nothing reaches the gateways; the publish says that something is not published yet."""
+    row = serve_with(stage)
+    stage.click()
+    stage.dispatch()
+    stage.say("applied")
+    stage.publish.refresh_from_db()
+    assert revisions.unpublished([stage.publish]) == set()
+    generation = stage.generation()
+    secure = {"port": 8444, "protocol": "HTTPS", "certificate_id": row.pk}
+    gateways.update(
+        actor=stage.user, gateway_id=stage.publish.gateway_id, listeners=[{"port": 8080}, secure]
+    )
+
+    assert revisions.unpublished([stage.publish]) == {stage.publish.pk}
+    assert stage.generation() == generation
+    changed = revisions.pending(stage.publish).comparison
+    assert "8444" in str(changed)
 
 
 # --- What is said ----------------------------------------------------------------------------------
