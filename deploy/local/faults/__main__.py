@@ -49,6 +49,9 @@ def main() -> int:
     except (KeyboardInterrupt, SystemExit):
         shutil.rmtree(home, ignore_errors=True)
         raise
+    except Exception:
+        print(f"Logs and disks: {home}")
+        raise
     return report(results, time.monotonic() - began, home)
 
 

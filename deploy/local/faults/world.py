@@ -111,6 +111,7 @@ class World:
         self.sides: dict[str, Side] = enter(stack)
         self.fragile_port, self.doomed_port = ports.free(2)
         self._holders: list[socket.socket] = []
+        self._gateways: dict[tuple[str, str, int], Gateway] = {}
         self.clusters: list[Cluster] = []
         self.keys: dict[str, str] = {}  # credential id -> its secret
         self.key_publishes: dict[str, Publish] = {}  # credential id -> what it is for
@@ -220,4 +221,8 @@ class World:
         return self.gateway(place, HOSTS[PROVIDER])
 
     def gateway(self, place: Place, host: str, port: int = 0) -> Gateway:
-        return Gateway(f"http://{place.address}:{port or self.stack.ports.gateway}", host)
+        """One client each, kept: a new one costs more than a hundred calls."""
+        where = place.address, host, port or self.stack.ports.gateway
+        if where not in self._gateways:
+            self._gateways[where] = Gateway(f"http://{where[0]}:{where[2]}", host)
+        return self._gateways[where]
