@@ -129,7 +129,7 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         except DomainError as error:
             refusal = error.message
         else:
-            messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+            messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
             return leave(request, "catalog:certificates")
     context = {
         "row": row,

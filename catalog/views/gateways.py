@@ -132,7 +132,7 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         except DomainError as error:
             refusal = error.message
         else:
-            messages.success(request, _("%(name)s is deleted.") % {"name": gateway.name})
+            messages.success(request, _("“%(name)s” is deleted.") % {"name": gateway.name})
             return leave(request, "catalog:gateways")
     context = {
         "row": gateway,

@@ -96,7 +96,7 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         except DomainError as error:
             refusal = error.message
         else:
-            messages.success(request, _("%(name)s is deleted.") % {"name": product.name})
+            messages.success(request, _("“%(name)s” is deleted.") % {"name": product.name})
             return leave(request, "catalog:products")
     context = {
         "row": product,

@@ -318,7 +318,7 @@ def test_deleting_asks_first(client, admin, provider):
     product = ProductFactory(organization=provider, name="Pay")
     url = f"{LIST}/{product.pk}/delete"
 
-    assert "Delete Pay?" in text(client.get(url))
+    assert "Delete “Pay”?" in text(client.get(url))
     assert "<dialog" in client.get(url, headers=HTMX).content.decode()
     assert client.post(url)["Location"] == LIST
     assert not Product.objects.exists()

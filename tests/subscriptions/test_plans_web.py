@@ -101,7 +101,7 @@ def test_removing_one_asks_and_refuses_while_it_is_used(client, provider_admin, 
     assert client.post(address).status_code == 422
 
     Subscription.objects.update(status="cancelled")
-    assert "Remove Basic?" in text(client.get(address, headers=HTMX))
+    assert "Remove “Basic”?" in text(client.get(address, headers=HTMX))
     assert client.post(address)["Location"] == url(publish)
     assert not Plan.objects.exists()
 
