@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.rbac.v3 import rbac_pb2
@@ -35,7 +36,9 @@ def of_every_call(upstream: bundle_pb2.Upstream, methods: Collection[str]) -> rc
     """What each route to `upstream` carries, at a path with these methods."""
     rule = rc.Route()
     if upstream.HasField("callers"):
-        rule.typed_per_filter_config[CALLERS].CopyFrom(_only(upstream.callers))
+        rule.typed_per_filter_config[CALLERS].CopyFrom(
+            _only(tuple(upstream.callers.allow), tuple(upstream.callers.deny))
+        )
     if upstream.HasField("cors"):
         rule.typed_per_filter_config[CORS].CopyFrom(_cors(upstream.cors, methods))
         rule.response_headers_to_remove.extend(_OF_CORS)
@@ -49,13 +52,14 @@ def of_every_call(upstream: bundle_pb2.Upstream, methods: Collection[str]) -> rc
     return rule
 
 
-def _only(callers: bundle_pb2.Callers) -> any_pb2.Any:
+@lru_cache(maxsize=64)  # each path of a service asks for the same
+def _only(allow: tuple[str, ...], deny: tuple[str, ...]) -> any_pb2.Any:
     """By the address that the connection, or a trusted proxy before us, says."""
     principals = []
-    if callers.allow:
-        principals.append(_any_of(callers.allow))
-    if callers.deny:
-        principals.append(rbac_pb2.Principal(not_id=_any_of(callers.deny)))
+    if allow:
+        principals.append(_any_of(allow))
+    if deny:
+        principals.append(rbac_pb2.Principal(not_id=_any_of(deny)))
     both = rbac_pb2.Principal(and_ids=rbac_pb2.Principal.Set(ids=principals))
     policy = rbac_pb2.Policy(permissions=[rbac_pb2.Permission(any=True)], principals=[both])
     rules = rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW, policies={"callers": policy})
