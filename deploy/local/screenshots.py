@@ -30,7 +30,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 WIDTHS = (1280, 390)
 PAGES = [
-    # role ("" is nobody), name, path with {cluster} and {publish}
+    # role ("" is nobody), name, path with {cluster}, {publish} and {product}
     ("", "login", "/login"),
     ("", "not-found", "/nowhere"),
     ("operator", "clusters", "/operator/clusters"),
@@ -44,6 +44,10 @@ PAGES = [
     ("provider", "publish", "/provider/publishes/{publish}"),
     ("provider", "publish-confirm", "/provider/publishes/{publish}/publish"),
     ("provider", "withdraw-confirm", "/provider/publishes/{publish}/withdraw"),
+    ("provider", "publish-revisions", "/provider/publishes/{publish}/revisions"),
+    ("provider", "publish-settings", "/provider/publishes/{publish}/settings"),
+    ("provider", "deployments", "/provider/deployments"),
+    ("provider", "wizard", "/provider/products/{product}/publish/"),
     ("consumer", "welcome", "/"),
 ]
 
@@ -94,7 +98,11 @@ def chromium() -> Iterator[Browser]:
 
 
 def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) -> None:
-    ids = {"cluster": demo["cluster"]["id"], "publish": demo["publish"]["id"]}
+    ids = {
+        "cluster": demo["cluster"]["id"],
+        "publish": demo["publish"]["id"],
+        "product": demo["publish"]["product_id"],
+    }
     logins = {login["role"]: login for login in demo["logins"]}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for language in LOCALES:

@@ -19,6 +19,8 @@ def main() -> None:
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         sessions[name] = client.cookies["sessionid"].value
     rows = scene.clusters | scene.publishes | define(scene)
+    rows["live-product"] = scene.publishes["live"].product
+    rows["live-deployment"] = scene.publishes["live"].deployments.first()
     print(
         json.dumps({"ids": {name: str(row.pk) for name, row in rows.items()}, "sessions": sessions})
     )

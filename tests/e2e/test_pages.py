@@ -67,6 +67,15 @@ PAGES = [
     (PROVIDER, "/provider/publishes/{long}", 200),
     (PROVIDER, "/provider/publishes/{draft}/publish", 200),
     (PROVIDER, "/provider/publishes/{live}/withdraw", 200),
+    (PROVIDER, "/provider/publishes/{live}/revisions", 200),
+    (PROVIDER, "/provider/publishes/{live}/revisions/1", 200),
+    (PROVIDER, "/provider/publishes/{live}/settings", 200),
+    (PROVIDER, "/provider/publishes/{draft}/settings", 200),
+    (PROVIDER, "/provider/publishes/{draft}/delete", 200),
+    (PROVIDER, "/provider/deployments", 200),
+    (PROVIDER, "/provider/deployments?status=HALF", 200),
+    (PROVIDER, "/provider/deployments/{live-deployment}", 200),
+    (PROVIDER, "/provider/products/{live-product}/publish/", 200),
 ]
 Open = Callable[[str, str], Window]
 
@@ -93,7 +102,7 @@ def test_page(portal: Portal, window: Open, who: str, path: str, status: int) ->
 @pytest.mark.parametrize(
     ("who", "path", "opener", "dialog"),
     [
-        (PROVIDER, "/provider/publishes/{draft}", "open-publish", "publish-dialog"),
+        (PROVIDER, "/provider/publishes/{live}", "open-withdraw", "withdraw-dialog"),
         # This one comes over HTTP when it is asked for.
         (OPERATOR, "/operator/clusters/{kr-central-main}", "open-maintenance", "confirm"),
     ],

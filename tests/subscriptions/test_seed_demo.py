@@ -94,7 +94,12 @@ def test_the_first_step_defines_everything_and_asks_for_the_publish():
         ("Basic", 29, 10_000, 100),
         ("Enterprise", 299, None, 1000),
     ]
-    assert told["publish"] == {"id": str(publish.pk), "status": "DRAFT", "hostname": "pay.example"}
+    assert told["publish"] == {
+        "id": str(publish.pk),
+        "status": "DRAFT",
+        "hostname": "pay.example",
+        "product_id": str(publish.product_id),
+    }
     assert told["registration_token"].startswith("igr_")
     assert AuditEvent.objects.filter(action="publish.create").exists()
 

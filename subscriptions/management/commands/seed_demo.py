@@ -108,6 +108,7 @@ def _publish(publish: ProductPublish) -> dict[str, str]:
         "id": str(publish.pk),
         "status": ProductPublish.objects.values_list("status", flat=True).get(pk=publish.pk),
         "hostname": publish.hostname_base,
+        "product_id": str(publish.product_id),
     }
 
 
