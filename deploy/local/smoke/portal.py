@@ -17,7 +17,7 @@ class Portal:
     """One signed-in person. Every answer must be the envelope; refusals raise with its code."""
 
     def __init__(self, url: str, email: str, password: str):
-        self._http = httpx.Client(base_url=url, timeout=15, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
         login = self.post("/api/v1/auth/login", email=email, password=password)
         self._http.headers["Authorization"] = f"Bearer {login['access_token']}"
 
