@@ -17,7 +17,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import access
 from accounts.models import Role
-from clusters.views.shared import leave, page
 from core.errors import DomainError
 from publishing import services as service
 from publishing import stories
@@ -26,7 +25,7 @@ from publishing.forms.actions import PublishForm, RollBackForm, WaiveForm, Withd
 from publishing.models import Deployment
 from publishing.services import revisions
 from publishing.views.browse import deployment_context, detail_context, revision_context
-from publishing.views.shared import attempt, explain, told, typed
+from publishing.views.shared import attempt, explain, leave, page, told, typed
 
 
 @login_required

@@ -15,14 +15,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
-from clusters.views.shared import page
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
 from publishing.models import Deployment, Environment, PublishDraft
 from publishing.services import revisions as compared
 from publishing.states import Kind, Progress, Status
-from publishing.views.shared import own, told
+from publishing.views.shared import own, page, told
 
 PAGE_SIZE = 25
 DRAFTS = 10
