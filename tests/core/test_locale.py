@@ -31,13 +31,15 @@ NAMES = {
     "ID",
     "API",
     "HTTP",
+    "HTTPS",
+    "SHA-256",
     "TLS",
     "ms",
     "English",
     "한국어",
     "igr",
 }
-NAMES |= {"tier", "production", "kr-busan"}  # shown as an example of a label
+NAMES |= {"tier", "production", "kr-busan", "*.example.com"}  # shown as an example of a label
 MARKS = re.compile(
     r"{%\s*blocktrans.*?endblocktrans\s*%}|{%\s*blocktranslate.*?endblocktranslate\s*%}"
     r"|{% block socket %}.*?{% endblock %}"
@@ -146,6 +148,60 @@ def test_errors_for_people_are_translatable(path):
     ]
 
     assert bare == []
+
+
+# Arguments that pages show.
+SHOWN = {"label", "help_text", "verbose_name", "verbose_name_plural", "empty_label"}
+SHOWN |= {"description", "violation_error_message", "title"}
+# The OpenAPI document is English, and so are the filters it describes; migrations show nothing.
+SILENT = {"api", "api.py", "filters.py", "migrations"}
+NOTICES = {"success", "error", "warning", "info"}
+
+
+@pytest.mark.parametrize("path", [path for path in python() if not set(Path(path).parts) & SILENT])
+def test_what_forms_models_and_toasts_say_is_translatable(path):
+    """Labels and hints of fields, choices, column heads of the admin, and messages."""
+    tree = ast.parse(Path(settings.BASE_DIR, path).read_text())
+    bare = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        spoken = [word.value for word in call.keywords if word.arg in SHOWN]
+        whose = getattr(call.func, "value", None)
+        if getattr(whose, "id", "") == "messages" and call.func.attr in NOTICES:
+            spoken += call.args[1:2]
+        bare += [f"{path}:{call.lineno}" for words in spoken if _is_bare(words)]
+    for name in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        if any(getattr(base, "attr", "") == "TextChoices" for base in name.bases):
+            pairs = [row.value for row in name.body if isinstance(row, ast.Assign)]
+            labels = [pair.elts[1] for pair in pairs if isinstance(pair, ast.Tuple)]
+            # Words of the API and abbreviations are the same in every language.
+            bare += [
+                f"{path}:{label.lineno}"
+                for label in labels
+                if _is_bare(label) and label.value not in UNIVERSAL
+            ]
+    assert bare == []
+
+
+# Choices that are the same in every language.
+UNIVERSAL = {"HTTP", "HTTPS", "OAuth 2.0", "dev", "stage", "prod"}
+
+
+def test_the_script_says_everything_in_both_languages():
+    """ui.js speaks of time alone; other words come with the page."""
+    source = (settings.BASE_DIR / "static" / "ui" / "ui.js").read_text()
+    code = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+    spoken = [
+        words for words in re.findall(r"'([^'\\n]*)'", code) if re.match(r"[A-Z][a-z]+ ?", words)
+    ]
+    spoken = [words for words in spoken if words not in KEYS]
+
+    assert spoken == []
+    for table in ("UNITS", "FORMS"):
+        block = code[code.index(f"const {table}") :]
+        assert {"en:", "ko:"} <= set(re.findall(r"\b(?:en|ko):", block[:400]))
+
+
+KEYS = {"Enter", "Escape", "ArrowDown", "ArrowUp", "Home", "End", "DOMContentLoaded"}
 
 
 def _is_bare(message):
