@@ -48,6 +48,15 @@ PAGES = [
     ("provider", "publish-settings", "/provider/publishes/{publish}/settings"),
     ("provider", "deployments", "/provider/deployments"),
     ("provider", "wizard", "/provider/products/{product}/publish/"),
+    ("provider", "products", "/provider/products"),
+    ("provider", "product", "/provider/products/{product}"),
+    ("provider", "product-edit", "/provider/products/{product}/edit"),
+    ("provider", "gateways", "/provider/gateways"),
+    ("provider", "gateway-new", "/provider/gateways/new"),
+    ("provider", "certificates", "/provider/certificates"),
+    ("provider", "certificate-new", "/provider/certificates/new"),
+    ("provider", "subscriptions", "/provider/subscriptions"),
+    ("provider", "plans", "/provider/publishes/{publish}/plans"),
     ("consumer", "welcome", "/"),
 ]
 

@@ -20,6 +20,8 @@ def main() -> None:
         sessions[name] = client.cookies["sessionid"].value
     rows = scene.clusters | scene.publishes | define(scene)
     rows["live-product"] = scene.publishes["live"].product
+    rows["gateway"], rows["certificate"] = scene.gateway, scene.certificate
+    rows["plan"] = scene.publishes["live"].plans.first()
     rows["live-deployment"] = scene.publishes["live"].deployments.first()
     print(
         json.dumps({"ids": {name: str(row.pk) for name, row in rows.items()}, "sessions": sessions})

@@ -18,6 +18,7 @@ from tests.factories.accounts import MembershipFactory, OrganizationFactory, Use
 from tests.factories.catalog import (
     ApiServiceFactory,
     BackendFactory,
+    CertificateFactory,
     GatewayFactory,
     ProductFactory,
     RouteFactory,
@@ -147,6 +148,7 @@ class Scene:
     def _offer_products(self) -> None:
         main = self.clusters["kr-central-main"]
         self.gateway = GatewayFactory(organization=self.payments, name="prod-gateway")
+        self.certificate = CertificateFactory(organization=self.payments, name="wildcard")
         self._live(main)
         self._refused(main)
         self._partly(main)

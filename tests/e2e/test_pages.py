@@ -76,6 +76,23 @@ PAGES = [
     (PROVIDER, "/provider/deployments?status=HALF", 200),
     (PROVIDER, "/provider/deployments/{live-deployment}", 200),
     (PROVIDER, "/provider/products/{live-product}/publish/", 200),
+    (PROVIDER, "/provider/products", 200),
+    (PROVIDER, "/provider/products?search=nothing&order=odd", 200),
+    (PROVIDER, "/provider/products/new", 200),
+    (PROVIDER, "/provider/products/{live-product}", 200),
+    (PROVIDER, "/provider/products/{live-product}/waiting", 200),
+    (PROVIDER, "/provider/products/{live-product}/edit", 200),
+    (PROVIDER, "/provider/gateways", 200),
+    (PROVIDER, "/provider/gateways/{gateway}", 200),
+    (PROVIDER, "/provider/gateways/{gateway}/edit", 200),
+    (PROVIDER, "/provider/gateways/{gateway}/delete", 200),
+    (PROVIDER, "/provider/certificates", 200),
+    (PROVIDER, "/provider/certificates/new", 200),
+    (PROVIDER, "/provider/certificates/{certificate}", 200),
+    (PROVIDER, "/provider/subscriptions", 200),
+    (PROVIDER, "/provider/subscriptions?status=pending", 200),
+    (PROVIDER, "/provider/publishes/{live}/plans", 200),
+    (PROVIDER, "/provider/plans/{plan}/edit", 200),
 ]
 Open = Callable[[str, str], Window]
 
