@@ -102,7 +102,7 @@ def tagged_manifest(*, agent: Agent) -> tuple[str, dict[str, Any]]:
 
 
 def _read(statement: str, agent: Agent) -> list[Any]:
-    values = {
+    values: dict[str, Any] = {
         "open": list(OPEN),
         "classes": list(agent.gateway_classes),
         "cluster": agent.cluster_id,

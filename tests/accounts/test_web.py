@@ -105,7 +105,8 @@ class TestSigningIn:
 
 class TestHome:
     @pytest.mark.parametrize(
-        ("kind", "page"), [(Kind.OPERATOR, "clusters:overview"), (Kind.PROVIDER, "publishing:overview")]
+        ("kind", "page"),
+        [(Kind.OPERATOR, "clusters:overview"), (Kind.PROVIDER, "publishing:overview")],
     )
     def test_each_persona_has_its_first_page(self, client, kind, page):
         client.force_login(MembershipFactory(organization__kind=kind).user)
