@@ -12,10 +12,13 @@ from django.utils import timezone
 from catalog.models import (
     EXPIRES_SOON,
     ApiService,
+    Backend,
     Certificate,
     Gateway,
     Listener,
+    Policy,
     Product,
+    Route,
     Validity,
 )
 from clusters.models import Cluster
@@ -38,6 +41,24 @@ class ApiServiceFilter(django_filters.FilterSet):
             | Q(description__icontains=value)
             | Q(base_path__icontains=value)
         )
+
+
+class RouteFilter(django_filters.FilterSet):
+    class Meta:
+        model = Route
+        fields = ["path", "match"]
+
+
+class BackendFilter(django_filters.FilterSet):
+    class Meta:
+        model = Backend
+        fields = ["host", "port", "tls"]
+
+
+class PolicyFilter(django_filters.FilterSet):
+    class Meta:
+        model = Policy
+        fields = ["kind"]
 
 
 class ProductFilter(django_filters.FilterSet):

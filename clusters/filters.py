@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import django_filters
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
-from clusters.models import Agent, Cluster, Region, Status, live_agents
+from accounts.models import AuditEvent
+from clusters.models import Agent, Cluster, Region, RegistrationToken, Status, live_agents
 
 
 class ClusterFilter(django_filters.FilterSet):
@@ -59,6 +61,38 @@ class ClusterFilter(django_filters.FilterSet):
             | Q(region__icontains=value)
             | Q(labels__icontains=value)
         )
+
+
+class RegionFilter(django_filters.FilterSet):
+    search = django_filters.CharFilter(
+        field_name="name", lookup_expr="icontains", max_length=100, help_text="In names."
+    )
+
+    class Meta:
+        model = Region
+        fields = ["name"]
+
+
+class TokenFilter(django_filters.FilterSet):
+    usable = django_filters.BooleanFilter(
+        method="of_use", help_text="Only those that can still be used, or not."
+    )
+
+    class Meta:
+        model = RegistrationToken
+        fields: list[str] = []
+
+    def of_use(self, rows: QuerySet, name: str, value: bool) -> QuerySet:
+        usable = Q(revoked_at=None, use_count__lt=F("max_uses"), expires_at__gt=timezone.now())
+        return rows.filter(usable) if value else rows.exclude(usable)
+
+
+class TrailFilter(django_filters.FilterSet):
+    actor_id = django_filters.UUIDFilter()
+
+    class Meta:
+        model = AuditEvent
+        fields = ["action", "object_type", "object_id"]
 
 
 class AgentFilter(django_filters.FilterSet):

@@ -259,7 +259,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["core.rest.StorableJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "core.rest.Pagination",
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "core.rest.StrictFilterBackend",
         "core.rest.StableOrderingFilter",
     ],
     "DEFAULT_SCHEMA_CLASS": "core.schema.EnvelopeSchema",
@@ -287,6 +287,7 @@ SPECTACULAR_SETTINGS = {
         "PolicyKind": "catalog.models.PolicyKind",
         "CertificateStatus": "catalog.models.Validity",
         "ImportStatus": "catalog.models.ImportStatus",
+        "PublishDraftStep": "publishing.states.DraftStep",
         "PublishStatus": "publishing.states.Status",
         "DeploymentKind": "publishing.states.Kind",
         "PublishEventKind": "publishing.states.Happening",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import (
@@ -13,12 +14,15 @@ from django.core.exceptions import (
 )
 from django.db import DataError
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import set_rollback
 
+from core import versions
 from core.envelope import (
     DATABASE_AWAY,
     RETRY_SECONDS,
@@ -120,6 +124,31 @@ class VisibleMixin:
 
     def get_queryset(self):
         return self.model.objects.visible_to(self.request.user)
+
+    def get_object(self):
+        """Filters are for lists."""
+        row = get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+        self.check_object_permissions(self.request, row)
+        return row
+
+
+class VersionedMixin:
+    """Whoever sends back the ETag that they read overwrites nobody else's change.
+
+    `versioned_actions` take If-Match: their services get `seen=versions.asked(request)`.
+    """
+
+    versioned_actions: Collection[str] = ("update", "partial_update", "destroy")
+    versioned_reads: Collection[str] = ("retrieve", "create")
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """The ETag changes with what is shown. Send it back in `If-Match`."""
+        return self.answer(self.get_object())
+
+    def answer(self, row: Any, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        headers = versions.headers(getattr(fresh, "updated_at", fresh))
+        return Response(self.get_serializer(fresh).data, status=status, headers=headers)
 
 
 def validated(serializer: type[BaseSerializer], request: Any, **options: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions
 from rest_framework.filters import OrderingFilter
 from rest_framework.pagination import PageNumberPagination
@@ -83,10 +84,41 @@ class Pagination(PageNumberPagination):
         }
 
 
+class StrictFilterBackend(DjangoFilterBackend):
+    """Refuses a parameter that does not exist: a list that ignores a filter lies."""
+
+    def filter_queryset(self, request, queryset, view):
+        known = self._known(queryset, view)
+        if unknown := [name for name in request.query_params if name not in known]:
+            words = _("There is no such parameter. Choose from: %(known)s.") % {
+                "known": ", ".join(sorted(known))
+            }
+            raise exceptions.ValidationError({name[:80]: [words] for name in unknown[:10]})
+        return super().filter_queryset(request, queryset, view)
+
+    def _known(self, queryset, view) -> set[str]:
+        filters = self.get_filterset_class(view, queryset)
+        paging, known = view.paginator, set(filters.base_filters if filters else ())
+        if paging is not None:
+            known |= {paging.page_query_param, paging.page_size_query_param}
+        if getattr(view, "ordering_fields", None):
+            known.add(StableOrderingFilter.ordering_param)
+        return known
+
+
 class StableOrderingFilter(OrderingFilter):
     """?ordering=-name. The primary key settles ties, so that no row is on two pages or on none."""
 
     ordering_param = "ordering"
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        fields = getattr(view, "ordering_fields", None) or ()
+        usual = getattr(view, "ordering", None) or view.queryset.model._meta.ordering
+        words = f"Fields, separated by commas; `-` for descending. Usually `{','.join(usual)}`."
+        choices = [sign + name for name in fields for sign in ("", "-")]
+        array = {"type": "array", "items": {"type": "string", "enum": choices}}
+        said = {"name": self.ordering_param, "in": "query", "required": False, "description": words}
+        return [said | {"schema": array, "style": "form", "explode": False}] if fields else []
 
     def remove_invalid_fields(self, queryset, fields, view, request):
         """Ignoring what does not exist would give a list in another order than asked for."""

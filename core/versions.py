@@ -5,28 +5,40 @@ A service takes the version that its caller read and calls `check` under its loc
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from core.errors import Stale
 
 
-def of(moment: datetime) -> str:
-    """A row's version, by when it was last written."""
-    return f"{moment.timestamp():.6f}"
+def of(state: datetime | Model) -> str:
+    """A row's version: when it was last written, or its content where no moment is kept."""
+    if isinstance(state, datetime):
+        return f"{state.timestamp():.6f}"
+    content = [
+        (field.attname, getattr(state, field.attname)) for field in state._meta.concrete_fields
+    ]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
 
 
-def check(moment: datetime, version: str) -> None:
-    if version and version != of(moment):
-        raise Stale(
-            _("Somebody else changed this meanwhile. Look at their change, then save again.")
-        )
+def check(state: datetime | Model, version: str) -> None:
+    """Refuse to overwrite what the caller never saw."""
+    if version and version != of(state):
+        raise stale(of(state))
 
 
-def headers(moment: datetime) -> dict[str, str]:
-    return {"ETag": f'"{of(moment)}"'}
+def stale(now: str = "") -> Stale:
+    """`now` is the version there is; none when the row is gone."""
+    words = _("Somebody else changed this meanwhile. Look at their change, then save again.")
+    return Stale(words, details={"version": now})
+
+
+def headers(state: datetime | Model) -> dict[str, str]:
+    return {"ETag": f'"{of(state)}"'}
 
 
 def asked(request: Any) -> str:

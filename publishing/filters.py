@@ -5,8 +5,15 @@ from __future__ import annotations
 import django_filters
 from django.db.models import Q, QuerySet
 
-from publishing.models import Deployment, Environment, ProductPublish
-from publishing.states import Kind, Progress, Status
+from publishing.models import (
+    Deployment,
+    Environment,
+    ProductPublish,
+    PublishDraft,
+    PublishEvent,
+    PublishRevision,
+)
+from publishing.states import Happening, Kind, Progress, Status
 
 MAX_SEARCH = 100
 
@@ -30,6 +37,29 @@ class ProductPublishFilter(django_filters.FilterSet):
             | Q(hostname_base__icontains=value)
             | Q(cluster__name__icontains=value)
         )
+
+
+class RevisionFilter(django_filters.FilterSet):
+    class Meta:
+        model = PublishRevision
+        fields = ["number", "digest"]
+
+
+class EventFilter(django_filters.FilterSet):
+    kind = django_filters.ChoiceFilter(choices=Happening.choices)
+    deployment_id = django_filters.UUIDFilter()
+
+    class Meta:
+        model = PublishEvent
+        fields = ["kind"]
+
+
+class DraftFilter(django_filters.FilterSet):
+    product_id = django_filters.UUIDFilter()
+
+    class Meta:
+        model = PublishDraft
+        fields = ["step"]
 
 
 class DeploymentFilter(django_filters.FilterSet):

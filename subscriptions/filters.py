@@ -6,14 +6,27 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from catalog.models import Product
-from subscriptions.models import Application, Credential, Subscription
+from subscriptions.models import Application, Credential, Plan, Subscription
 from subscriptions.states import Status
 
 
+class PlanFilter(django_filters.FilterSet):
+    class Meta:
+        model = Plan
+        fields = ["name", "currency", "approval_required"]
+
+
 class ApplicationFilter(django_filters.FilterSet):
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name and description."
+    )
+
     class Meta:
         model = Application
         fields = ["name"]
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(Q(name__icontains=value) | Q(description__icontains=value))
 
 
 class SubscriptionFilter(django_filters.FilterSet):
@@ -45,18 +58,38 @@ class CredentialFilter(django_filters.FilterSet):
     revoked = django_filters.BooleanFilter(
         field_name="revoked_at", lookup_expr="isnull", exclude=True
     )
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name, prefix and application."
+    )
 
     class Meta:
         model = Credential
         fields = ["name", "prefix"]
 
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(
+            Q(name__icontains=value)
+            | Q(prefix__icontains=value)
+            | Q(subscription__application__name__icontains=value)
+        )
+
 
 class PublicProductFilter(django_filters.FilterSet):
-    category = django_filters.CharFilter(method="in_category")
+    category = django_filters.CharFilter(method="in_category", max_length=40)
+    search = django_filters.CharFilter(
+        method="matching", max_length=100, help_text="In name, description and provider."
+    )
 
     class Meta:
         model = Product
         fields = ["name", "version"]
+
+    def matching(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        return rows.filter(
+            Q(name__icontains=value)
+            | Q(description__icontains=value)
+            | Q(organization__name__icontains=value)
+        )
 
     def in_category(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         return rows.filter(categories__contains=[value])

@@ -33,7 +33,9 @@ class Open(APIView):
 
 
 class Login(Open):
-    @extend_schema(request=serializers.LoginSerializer, responses=serializers.PairSerializer)
+    @extend_schema(
+        summary="Sign in", request=serializers.LoginSerializer, responses=serializers.PairSerializer
+    )
     def post(self, request: Request) -> Response:
         """Sign in with email and password. `organization_id` chooses among several."""
         body = validated(serializers.LoginSerializer, request)
@@ -48,7 +50,11 @@ class Login(Open):
 
 
 class Refresh(Open):
-    @extend_schema(request=serializers.RefreshSerializer, responses=serializers.PairSerializer)
+    @extend_schema(
+        summary="Renew a sign-in",
+        request=serializers.RefreshSerializer,
+        responses=serializers.PairSerializer,
+    )
     def post(self, request: Request) -> Response:
         """Trade the newest refresh token for a new pair."""
         body = validated(serializers.RefreshSerializer, request)
@@ -56,7 +62,7 @@ class Refresh(Open):
 
 
 class Logout(Open):
-    @extend_schema(request=serializers.RefreshSerializer, responses=None)
+    @extend_schema(summary="Sign out", request=serializers.RefreshSerializer, responses=None)
     def post(self, request: Request) -> Response:
         """End the sign-in that the refresh token belongs to, its access tokens included."""
         body = validated(serializers.RefreshSerializer, request)
@@ -65,8 +71,11 @@ class Logout(Open):
 
 
 class Me(APIView):
-    @extend_schema(responses=serializers.MeSerializer)
+    roles = {"get": "self"}
+
+    @extend_schema(summary="Read who you are", responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
+        """With your organizations, and which of them the request works in."""
         user, organization = request.user, request.organization
         user.organization_id = organization.pk if organization else None
         rows = user.memberships.select_related("organization")
@@ -87,6 +96,16 @@ class InPerson(permissions.BasePermission):
         return request.method in permissions.SAFE_METHODS or not isinstance(request.auth, ApiToken)
 
 
+class ApiTokenFilter(django_filters.FilterSet):
+    search = django_filters.CharFilter(
+        field_name="name", lookup_expr="icontains", max_length=100, help_text="In names."
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ["name", "prefix"]
+
+
 class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
     """API tokens of the active organization: mine, and everybody's for its admins."""
 
@@ -94,6 +113,7 @@ class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewS
     queryset = ApiToken.objects.none()
     serializer_class = serializers.ApiTokenSerializer
     permission_classes = (permissions.IsAuthenticated, InPerson)
+    filterset_class = ApiTokenFilter
     ordering_fields = ("created_at", "name", "last_used_at")
 
     def get_queryset(self):
@@ -111,7 +131,7 @@ class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewS
         responses={201: serializers.CreatedApiTokenSerializer},
     )
     def create(self, request: Request) -> Response:
-        """The answer holds the token itself, this one time."""
+        """The answer holds the token itself, this one time. Signed in only: not with an API token."""
         if request.organization is None:
             raise Http404
         token, secret = services.create_api_token(
@@ -121,9 +141,12 @@ class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewS
         )
         return Response(serializers.ApiTokenSerializer(token).data | {"token": secret}, status=201)
 
-    @extend_schema(request=None, responses=serializers.ApiTokenSerializer)
+    @extend_schema(
+        summary="Revoke an API token", request=None, responses=serializers.ApiTokenSerializer
+    )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
+        """Members revoke their own, admins everybody's. Signed in only: not with an API token."""
         token = services.revoke_api_token(actor=request.user, token_id=self.get_object().pk)
         return Response(serializers.ApiTokenSerializer(token).data)
 
@@ -143,13 +166,16 @@ class NoticeViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet
     queryset = Notice.objects.none()
     serializer_class = serializers.NoticeSerializer
     filterset_class = NoticeFilter
+    roles = {"read": Role.VIEWER}
     ordering_fields = ("created_at",)
 
     def get_queryset(self):
         rows = super().get_queryset().filter(organization=self.request.organization)
         return rows.marked_for(self.request.user)
 
-    @extend_schema(request=None, responses=serializers.NoticeSerializer)
+    @extend_schema(
+        summary="Mark a notice as read", request=None, responses=serializers.NoticeSerializer
+    )
     @action(detail=True, methods=["post"])
     def read(self, request: Request, pk: str) -> Response:
         """Mark it as read by the caller; others still see it."""

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from accounts.models import Role
 from catalog.api.views import VersionedViewSet
@@ -86,7 +85,6 @@ class CertificateViewSet(VersionedViewSet):
     queryset = Certificate.objects.none()
     serializer_class = CertificateSerializer
     filterset_class = CertificateFilter
-    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("name", "not_after", "created_at", "updated_at")
 
     def get_queryset(self):
@@ -104,8 +102,7 @@ class CertificateViewSet(VersionedViewSet):
     def update(self, request: Request, pk: str) -> Response:
         """The next version, in place: gateways take it over without a new publish or a dropped connection.
 
-        400 `certificate_mismatch` if a host that is served with it is not covered. 412 `stale` if
-        `If-Match` names an older state.
+        400 `certificate_mismatch` if a host that is served with it is not covered.
         """
         row, seen = self.writing_to(), versions.asked(request)
         body = validated(ReplacementBody, request)
@@ -126,5 +123,6 @@ class CertificateViewSet(VersionedViewSet):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `certificate_in_use` while a listener, or what a publish serves, needs it."""
-        certificates.delete(actor=request.user, certificate_id=self.writing_to(Role.ADMIN))
+        row, seen = self.writing_to(Role.ADMIN), versions.asked(request)
+        certificates.delete(actor=request.user, certificate_id=row, seen=seen)
         return Response(status=204)

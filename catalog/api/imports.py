@@ -179,6 +179,9 @@ class ApplyBody(serializers.Serializer):
 
 class ImportFilter(django_filters.FilterSet):
     service_id = django_filters.UUIDFilter(field_name="service")
+    search = django_filters.CharFilter(
+        field_name="origin", lookup_expr="icontains", max_length=100, help_text="In the origin."
+    )
 
     class Meta:
         model = ApiImport
@@ -203,7 +206,7 @@ class ImportViewSet(ProviderViewSet):
     queryset = ApiImport.objects.none()
     serializer_class = ImportDetailSerializer
     filterset_class = ImportFilter
-    search_fields = ("origin",)
+    roles = {"destroy": Role.MEMBER}
     ordering_fields = ("created_at", "applied_at")
     parser_classes = (StorableJSONParser, MultiPartParser)
 
@@ -232,6 +235,7 @@ class ImportViewSet(ProviderViewSet):
         """Read OpenAPI 3.0, 3.1 or Swagger 2.0. Nothing changes before it is applied.
 
         201 with the preview; 202 while a worker fetches a link. 400 says what is wrong with the document.
+        409 `too_many_imports` while too many wait to be applied.
         """
         organization_id = self.creating_in()
         body = validated(ImportBody, request)
@@ -241,7 +245,7 @@ class ImportViewSet(ProviderViewSet):
         row = imports.start(actor=request.user, organization_id=organization_id, **body)
         return self.answer(row, status=202 if row.status == ImportStatus.PENDING else 201)
 
-    @extend_schema(request=ApplyBody, responses=ApiServiceSerializer)
+    @extend_schema(summary="Apply an import", request=ApplyBody, responses=ApiServiceSerializer)
     @action(detail=True, methods=["post"])
     def apply(self, request: Request, pk: str) -> Response:
         """Make the service, or renew the routes of the one it is for. 409 `changes_differ` if they moved."""
@@ -251,15 +255,19 @@ class ImportViewSet(ProviderViewSet):
         rows = ApiService.objects.prefetch_related("routes", "backends", "policies")
         return Response(ApiServiceSerializer(rows.get(pk=service.pk)).data)
 
-    @extend_schema(request=None, responses={202: ImportDetailSerializer})
+    @extend_schema(
+        summary="Fetch an import's link again",
+        request=None,
+        responses={202: ImportDetailSerializer},
+    )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Fetch the link once more, after it failed."""
+        """Fetch the link once more, after it failed. 409 `import_not_failed` if it did not."""
         row = imports.retry(actor=request.user, import_id=self.writing_to())
         return self.answer(row, status=202)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Forget an import that is not applied."""
+        """Forget an import. 409 `import_applied` once it is applied."""
         imports.discard(actor=request.user, import_id=self.writing_to())
         return Response(status=204)

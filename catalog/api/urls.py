@@ -1,7 +1,9 @@
 from django.urls import path
 from rest_framework.parsers import MultiPartParser
 
+from catalog import filters
 from catalog.api import certificates, imports, views
+from catalog.models import Backend, Policy, Route
 
 COLLECTION = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
@@ -30,22 +32,40 @@ urlpatterns = [
     path("provider/api-services/<uuid:pk>", services.as_view(ONE_OR_PART), name="api-service"),
     path(
         "provider/api-services/<uuid:pk>/routes",
-        services.as_view({"get": "routes", "post": "add_route"}),
+        services.as_view(
+            {"get": "routes", "post": "add_route"},
+            queryset=Route.objects.none(),
+            filterset_class=filters.RouteFilter,
+            ordering_fields=("path", "match"),
+        ),
         name="api-service-routes",
     ),
     path(
         "provider/api-services/<uuid:pk>/backends",
-        services.as_view({"get": "backends", "post": "add_backend"}),
+        services.as_view(
+            {"get": "backends", "post": "add_backend"},
+            queryset=Backend.objects.none(),
+            filterset_class=filters.BackendFilter,
+            ordering_fields=("host", "port", "weight"),
+        ),
         name="api-service-backends",
     ),
     path(
         "provider/api-services/<uuid:pk>/policies",
-        services.as_view({"get": "policies"}),
+        services.as_view(
+            {"get": "policies"},
+            queryset=Policy.objects.none(),
+            filterset_class=filters.PolicyFilter,
+            ordering_fields=("kind",),
+        ),
         name="api-service-policies",
     ),
     path(
         "provider/api-services/<uuid:pk>/policies/<slug:kind>",
-        services.as_view({"get": "policy", "put": "put_policy", "delete": "delete_policy"}),
+        services.as_view(
+            {"get": "policy", "put": "put_policy", "delete": "delete_policy"},
+            queryset=Policy.objects.none(),
+        ),
         name="api-service-policy",
     ),
     path("provider/routes/<uuid:pk>", views.RouteViewSet.as_view(ONE), name="route"),

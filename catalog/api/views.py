@@ -9,20 +9,18 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
-from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from accounts import access
 from accounts.models import Kind, Role
 from catalog import filters
 from catalog.api import examples, serializers
 from catalog.logos import MAX_BYTES
-from catalog.models import ApiService, Backend, Gateway, PolicyKind, Product, Route
+from catalog.models import ApiService, Backend, Gateway, Policy, PolicyKind, Product, Route
 from catalog.services import apis, backends, gateways, logos, policies, products, routes
 from core import versions
-from core.api import VisibleMixin, validated
+from core.api import VersionedMixin, VisibleMixin, validated
 
 KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.values)
 
@@ -30,7 +28,7 @@ KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.valu
 class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
     """Rows of the providers that the user works for."""
 
-    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
+    roles = {"destroy": Role.ADMIN}
 
     def creating_in(self) -> Any:
         """The active organization's id. Whoever may not write is told so before the body is read."""
@@ -50,17 +48,8 @@ class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
         return Response(self.get_serializer(fresh).data, status=status)
 
 
-class VersionedViewSet(ProviderViewSet):
-    """Whoever sends back the ETag that they read overwrites nobody else's change."""
-
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """The ETag changes with the row and with each of its parts. Send it back in `If-Match`."""
-        return self.answer(self.get_object())
-
-    def answer(self, row: Any, status: int = 200) -> Response:
-        fresh = self.get_queryset().get(pk=row.pk)
-        shown = self.get_serializer(fresh).data
-        return Response(shown, status=status, headers=versions.headers(fresh.updated_at))
+class VersionedViewSet(VersionedMixin, ProviderViewSet):
+    """Rows that several people edit."""
 
 
 def _provider_of(row: Any) -> Any:
@@ -72,8 +61,9 @@ class ApiServiceViewSet(VersionedViewSet):
     queryset = ApiService.objects.none()
     serializer_class = serializers.ApiServiceSerializer
     filterset_class = filters.ApiServiceFilter
-    search_fields = ("name", "description", "base_path")
     ordering_fields = ("name", "version", "base_path", "created_at", "updated_at")
+    versioned_actions = ("update", "partial_update", "destroy", "put_policy", "delete_policy")
+    versioned_reads = ("retrieve", "create", "policy")
 
     def get_queryset(self):
         return super().get_queryset().prefetch_related("routes", "backends", "policies")
@@ -82,7 +72,10 @@ class ApiServiceViewSet(VersionedViewSet):
         request=serializers.ApiServiceBody, responses={201: serializers.ApiServiceSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Define an API in the active organization, with its parts or without."""
+        """Define an API in the active organization, with its parts or without.
+
+        409 `route_exists`, `backend_exists` or `policy_exists` if two of the parts are the same.
+        """
         organization_id = self.creating_in()
         body = validated(serializers.ApiServiceBody, request)
         row = apis.create(actor=request.user, organization_id=organization_id, **body)
@@ -92,7 +85,7 @@ class ApiServiceViewSet(VersionedViewSet):
     def update(self, request: Request, pk: str) -> Response:
         """Describe it anew. Parts that are given replace all of their kind; unchanged ones keep their id.
 
-        `If-Match` with the ETag that was read: 412 `stale` if somebody else changed it meanwhile.
+        409 `route_exists`, `backend_exists` or `policy_exists` if two of the parts are the same.
         """
         return self._change(request, partial=False)
 
@@ -101,11 +94,10 @@ class ApiServiceViewSet(VersionedViewSet):
         responses=serializers.ApiServiceSerializer,
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change only what is given."""
+        """Change only what is given. 409 `route_exists` and the like as with PUT."""
         return self._change(request, partial=True)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
-        """With the ETag that was read in `If-Match`, nobody else's change is overwritten: 412."""
         service_id, seen = self.writing_to(), versions.asked(request)
         body = validated(serializers.ApiServiceBody, request, partial=partial)
         row = apis.update(actor=request.user, service_id=service_id, seen=seen, **body)
@@ -114,16 +106,23 @@ class ApiServiceViewSet(VersionedViewSet):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `service_in_use` while a product has it."""
-        apis.delete(actor=request.user, service_id=self.writing_to(Role.ADMIN))
+        service_id = self.writing_to(Role.ADMIN)
+        apis.delete(actor=request.user, service_id=service_id, seen=versions.asked(request))
         return Response(status=204)
 
-    @extend_schema(responses=serializers.RouteSerializer(many=True), filters=False)
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @extend_schema(
+        summary="List a service's routes", responses=serializers.RouteSerializer(many=True)
+    )
+    @action(detail=True, methods=["get"])
     def routes(self, request: Request, pk: str) -> Response:
-        rows = self.get_object().routes.all()
-        return Response(serializers.RouteSerializer(rows, many=True).data)
+        """In pages. All of them at once are with the service itself."""
+        return self._listed(self.get_object().routes.all(), serializers.RouteSerializer)
 
-    @extend_schema(request=serializers.RouteBody, responses={201: serializers.RouteSerializer})
+    @extend_schema(
+        summary="Add a route",
+        request=serializers.RouteBody,
+        responses={201: serializers.RouteSerializer},
+    )
     @routes.mapping.post
     def add_route(self, request: Request, pk: str) -> Response:
         """409 `route_exists` if another route of the service takes one of the methods there."""
@@ -132,39 +131,50 @@ class ApiServiceViewSet(VersionedViewSet):
         row = routes.create(actor=request.user, service_id=service_id, **body)
         return Response(serializers.RouteSerializer(row).data, status=201)
 
-    @extend_schema(responses=serializers.BackendSerializer(many=True), filters=False)
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @extend_schema(
+        summary="List a service's backends", responses=serializers.BackendSerializer(many=True)
+    )
+    @action(detail=True, methods=["get"])
     def backends(self, request: Request, pk: str) -> Response:
-        rows = self.get_object().backends.all()
-        return Response(serializers.BackendSerializer(rows, many=True).data)
+        """In pages. All of them at once are with the service itself."""
+        return self._listed(self.get_object().backends.all(), serializers.BackendSerializer)
 
-    @extend_schema(request=serializers.BackendBody, responses={201: serializers.BackendSerializer})
+    @extend_schema(
+        summary="Add a backend",
+        request=serializers.BackendBody,
+        responses={201: serializers.BackendSerializer},
+    )
     @backends.mapping.post
     def add_backend(self, request: Request, pk: str) -> Response:
+        """409 `backend_exists` if the service has this host and port already."""
         service_id = self.writing_to()
         body = validated(serializers.BackendBody, request)
         row = backends.create(actor=request.user, service_id=service_id, **body)
         return Response(serializers.BackendSerializer(row).data, status=201)
 
     @extend_schema(
-        responses=serializers.PolicySerializer(many=True), filters=False, examples=examples.POLICIES
+        summary="List a service's policies",
+        responses=serializers.PolicySerializer(many=True),
+        examples=examples.POLICIES,
     )
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @action(detail=True, methods=["get"])
     def policies(self, request: Request, pk: str) -> Response:
         """What happens to every call of the service, by kind: at most one of each."""
-        rows = self.get_object().policies.all()
-        return Response(serializers.PolicySerializer(rows, many=True).data)
+        return self._listed(self.get_object().policies.all(), serializers.PolicySerializer)
 
     @extend_schema(
-        parameters=[KIND], responses=serializers.PolicySerializer, examples=examples.POLICIES
+        summary="Read a policy",
+        parameters=[KIND],
+        responses=serializers.PolicySerializer,
+        examples=examples.POLICIES,
     )
     @action(detail=True, methods=["get"])
     def policy(self, request: Request, pk: str, kind: str) -> Response:
         """404 when the service has no policy of this kind."""
-        row = get_object_or_404(self.get_object().policies, kind=kind)
-        return Response(serializers.PolicySerializer(row).data)
+        return _policy(get_object_or_404(self.get_object().policies, kind=kind))
 
     @extend_schema(
+        summary="Set a policy",
         parameters=[KIND],
         request=serializers.PolicyConfigBody,
         responses=serializers.PolicySerializer,
@@ -178,71 +188,96 @@ class ApiServiceViewSet(VersionedViewSet):
         """
         service_id = self.writing_to()
         body = validated(serializers.PolicyConfigBody, request)
+        body["seen"] = versions.asked(request)
         row = policies.put(actor=request.user, service_id=service_id, kind=kind, **body)
-        return Response(serializers.PolicySerializer(row).data)
+        row.refresh_from_db()
+        return _policy(row)
 
-    @extend_schema(parameters=[KIND], responses={204: None})
+    @extend_schema(summary="Remove a policy", parameters=[KIND], responses={204: None})
     @policy.mapping.delete
     def delete_policy(self, request: Request, pk: str, kind: str) -> Response:
         """Calls pass without it from the next publish. 404 when there is none of this kind."""
-        policies.delete(actor=request.user, service_id=self.writing_to(), kind=kind)
+        which = {"service_id": self.writing_to(), "kind": kind}
+        policies.delete(actor=request.user, **which, seen=versions.asked(request))
         return Response(status=204)
 
+    def _listed(self, rows: Any, shape: Any) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(rows))
+        return self.get_paginated_response(shape(page, many=True).data)
 
-class RouteViewSet(ProviderViewSet):
+
+def _policy(row: Policy) -> Response:
+    return Response(serializers.PolicySerializer(row).data, headers=versions.headers(row))
+
+
+class RouteViewSet(VersionedViewSet):
     model = Route
     queryset = Route.objects.none()
     serializer_class = serializers.RouteSerializer
+    roles = {"destroy": Role.MEMBER}
 
     def get_queryset(self):
         return super().get_queryset().select_related("service")
 
     @extend_schema(request=serializers.RouteBody, responses=serializers.RouteSerializer)
     def update(self, request: Request, pk: str) -> Response:
+        """What is left out goes back to its default.
+
+        409 `route_exists` if another route of the service takes one of the methods there.
+        """
         route_id = self.writing_to()
-        body = validated(serializers.RouteBody, request)
+        body = validated(serializers.RouteBody, request) | {"seen": versions.asked(request)}
         return self.answer(routes.update(actor=request.user, route_id=route_id, **body))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        routes.delete(actor=request.user, route_id=self.writing_to())
+        """Its service goes on without it from the next publish."""
+        route_id = self.writing_to()
+        routes.delete(actor=request.user, route_id=route_id, seen=versions.asked(request))
         return Response(status=204)
 
 
-class BackendViewSet(ProviderViewSet):
+class BackendViewSet(VersionedViewSet):
     model = Backend
     queryset = Backend.objects.none()
     serializer_class = serializers.BackendSerializer
+    roles = {"destroy": Role.MEMBER}
 
     def get_queryset(self):
         return super().get_queryset().select_related("service")
 
     @extend_schema(request=serializers.BackendBody, responses=serializers.BackendSerializer)
     def update(self, request: Request, pk: str) -> Response:
+        """What is left out goes back to its default.
+
+        409 `backend_exists` if the service has this host and port already.
+        """
         backend_id = self.writing_to()
-        body = validated(serializers.BackendBody, request)
+        body = validated(serializers.BackendBody, request) | {"seen": versions.asked(request)}
         return self.answer(backends.update(actor=request.user, backend_id=backend_id, **body))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        backends.delete(actor=request.user, backend_id=self.writing_to())
+        """Its service goes on without it from the next publish."""
+        backend_id = self.writing_to()
+        backends.delete(actor=request.user, backend_id=backend_id, seen=versions.asked(request))
         return Response(status=204)
 
 
-class ProductViewSet(ProviderViewSet):
+class ProductViewSet(VersionedViewSet):
     model = Product
     queryset = Product.objects.none()
     serializer_class = serializers.ProductSerializer
     filterset_class = filters.ProductFilter
-    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("name", "version", "created_at", "updated_at")
+    versioned_actions = ("update", "partial_update", "destroy", "logo", "remove_logo")
 
     def get_queryset(self):
         return super().get_queryset().prefetch_related("services")
 
     @extend_schema(request=serializers.ProductBody, responses={201: serializers.ProductSerializer})
     def create(self, request: Request) -> Response:
-        """Bundle services of the active organization."""
+        """Bundle services of the active organization. 400 `duplicate` if it has this name and version."""
         organization_id = self.creating_in()
         body = validated(serializers.ProductBody, request)
         row = products.create(actor=request.user, organization_id=organization_id, **body)
@@ -263,15 +298,18 @@ class ProductViewSet(ProviderViewSet):
     def _change(self, request: Request, *, partial: bool) -> Response:
         product_id = self.writing_to()
         body = validated(serializers.ProductBody, request, partial=partial)
+        body["seen"] = versions.asked(request)
         return self.answer(products.update(actor=request.user, product_id=product_id, **body))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `product_in_use` while a publish is made of it."""
-        products.delete(actor=request.user, product_id=self.writing_to(Role.ADMIN))
+        product_id = self.writing_to(Role.ADMIN)
+        products.delete(actor=request.user, product_id=product_id, seen=versions.asked(request))
         return Response(status=204)
 
     @extend_schema(
+        summary="Set a product's logo",
         request={"multipart/form-data": serializers.LogoBody},
         responses=serializers.ProductSerializer,
     )
@@ -280,13 +318,15 @@ class ProductViewSet(ProviderViewSet):
         """A PNG, JPEG or WebP of at most 1 MB and 4,096 px a side. It is drawn anew as a PNG of 256 px."""
         product_id = self.writing_to()
         picture = validated(serializers.LogoBody, request)["logo"]
-        data = picture.read(MAX_BYTES + 1)
-        return self.answer(logos.put(actor=request.user, product_id=product_id, data=data))
+        given = {"data": picture.read(MAX_BYTES + 1), "seen": versions.asked(request)}
+        return self.answer(logos.put(actor=request.user, product_id=product_id, **given))
 
-    @extend_schema(request=None, responses={204: None})
+    @extend_schema(summary="Remove a product's logo", request=None, responses={204: None})
     @logo.mapping.delete
     def remove_logo(self, request: Request, pk: str) -> Response:
-        logos.remove(actor=request.user, product_id=self.writing_to())
+        """Without one the product shows its initials."""
+        product_id = self.writing_to()
+        logos.remove(actor=request.user, product_id=product_id, seen=versions.asked(request))
         return Response(status=204)
 
 
@@ -295,7 +335,6 @@ class GatewayViewSet(VersionedViewSet):
     queryset = Gateway.objects.none()
     serializer_class = serializers.GatewaySerializer
     filterset_class = filters.GatewayFilter
-    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("name", "gateway_class", "created_at", "updated_at")
 
     def get_queryset(self):
@@ -303,7 +342,10 @@ class GatewayViewSet(VersionedViewSet):
 
     @extend_schema(request=serializers.GatewayBody, responses={201: serializers.GatewaySerializer})
     def create(self, request: Request) -> Response:
-        """Describe a gateway template in the active organization."""
+        """Describe a gateway template in the active organization.
+
+        409 `listener_exists` if two listeners have the same port and hostname.
+        """
         organization_id = self.creating_in()
         body = validated(serializers.GatewayBody, request)
         row = gateways.create(actor=request.user, organization_id=organization_id, **body)
@@ -313,7 +355,7 @@ class GatewayViewSet(VersionedViewSet):
     def update(self, request: Request, pk: str) -> Response:
         """Describe it anew. Listeners with the same port and hostname keep their id.
 
-        `If-Match` with the ETag that was read: 412 `stale` if somebody else changed it meanwhile.
+        409 `listener_exists` if two listeners have the same port and hostname.
         """
         return self._change(request, partial=False)
 
@@ -321,7 +363,7 @@ class GatewayViewSet(VersionedViewSet):
         request=serializers.GatewayBody(partial=True), responses=serializers.GatewaySerializer
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change only what is given."""
+        """Change only what is given. 409 `listener_exists` as with PUT."""
         return self._change(request, partial=True)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
@@ -333,5 +375,6 @@ class GatewayViewSet(VersionedViewSet):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `gateway_in_use` while a publish goes through it."""
-        gateways.delete(actor=request.user, gateway_id=self.writing_to(Role.ADMIN))
+        gateway_id = self.writing_to(Role.ADMIN)
+        gateways.delete(actor=request.user, gateway_id=gateway_id, seen=versions.asked(request))
         return Response(status=204)

@@ -81,10 +81,11 @@ def update(
 
 
 @transaction.atomic
-def delete(*, actor: Any, service_id: UUID) -> None:
+def delete(*, actor: Any, service_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while a product has it, naming the products."""
     service = parts.locked_service(actor, service_id)
     access.require(actor, service.organization_id, Role.ADMIN)
+    versions.check(service.updated_at, seen)
     products = list(service.products.all())
     if products:
         names = ", ".join(map(str, products))

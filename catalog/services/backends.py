@@ -12,6 +12,7 @@ from catalog.models import Backend
 from catalog.services.apis import facts, touch
 from catalog.services.parts import MAX_BACKENDS, check_addresses, locked_service
 from catalog.text import listing
+from core import versions
 
 
 @transaction.atomic
@@ -29,9 +30,10 @@ def create(*, actor: Any, service_id: UUID, **values: Any) -> Backend:
 
 
 @transaction.atomic
-def update(*, actor: Any, backend_id: UUID, **values: Any) -> Backend:
+def update(*, actor: Any, backend_id: UUID, seen: str = "", **values: Any) -> Backend:
     """Describe the backend anew: what is left out goes back to its default."""
     service, backend = _locked(actor, backend_id)
+    versions.check(backend, seen)
     before = facts(service)
     for name, value in rules.backend(values).items():
         setattr(backend, name, value)
@@ -43,8 +45,9 @@ def update(*, actor: Any, backend_id: UUID, **values: Any) -> Backend:
 
 
 @transaction.atomic
-def delete(*, actor: Any, backend_id: UUID) -> None:
+def delete(*, actor: Any, backend_id: UUID, seen: str = "") -> None:
     service, backend = _locked(actor, backend_id)
+    versions.check(backend, seen)
     before = facts(service)
     backend.delete()
     touch(service, actor, before=before)

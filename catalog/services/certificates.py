@@ -87,9 +87,10 @@ def rename(*, actor: Any, certificate_id: UUID, name: str, seen: str = "") -> Ce
 
 
 @transaction.atomic
-def delete(*, actor: Any, certificate_id: UUID) -> None:
+def delete(*, actor: Any, certificate_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while a listener or what is live needs it, naming each."""
     row = _locked(actor, certificate_id, Role.ADMIN)
+    versions.check(row.updated_at, seen)
     _refuse_used(row)
     _record(row, actor, "certificate.delete", before=facts(row))
     row.delete()

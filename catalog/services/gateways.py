@@ -76,9 +76,10 @@ def update(
 
 
 @transaction.atomic
-def delete(*, actor: Any, gateway_id: UUID) -> None:
+def delete(*, actor: Any, gateway_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while a publish goes through it, naming each."""
     gateway = _locked(actor, gateway_id, Role.ADMIN)
+    versions.check(gateway.updated_at, seen)
     refuse_published(gateway, "gateway_in_use")
     _record(gateway, actor, "gateway.delete", before=facts(gateway))
     gateway.delete()

@@ -11,12 +11,14 @@ from django.db import transaction
 from catalog.logos import redrawn
 from catalog.models import Logo, Product
 from catalog.services.products import facts, locked, record
+from core import versions
 
 
 @transaction.atomic
-def put(*, actor: Any, product_id: UUID, data: bytes) -> Product:
+def put(*, actor: Any, product_id: UUID, data: bytes, seen: str = "") -> Product:
     """Draw it anew and keep that; see catalog.logos for what is refused. The same picture changes nothing."""
     product = locked(actor, product_id)
+    versions.check(product.updated_at, seen)
     image = redrawn(data)
     digest = hashlib.sha256(image).hexdigest()
     if product.logo is None or product.logo.digest != digest:
@@ -25,9 +27,10 @@ def put(*, actor: Any, product_id: UUID, data: bytes) -> Product:
 
 
 @transaction.atomic
-def remove(*, actor: Any, product_id: UUID) -> Product:
+def remove(*, actor: Any, product_id: UUID, seen: str = "") -> Product:
     """Without a logo the product shows its initials. Nothing to remove is no error."""
     product = locked(actor, product_id)
+    versions.check(product.updated_at, seen)
     if product.logo is not None:
         _replace(product, None, actor)
     return product

@@ -15,6 +15,7 @@ from catalog import rules
 from catalog.models import ApiService, Product
 from catalog.services.conflicts import refused_by
 from catalog.text import line, listing, prose, url
+from core import versions
 from core.errors import DomainError, InvalidInput
 
 MAX_SERVICES = 100
@@ -53,9 +54,14 @@ def update(
     categories: Iterable[str] | None = None,
     docs_url: str | None = None,
     service_ids: Iterable[UUID] | None = None,
+    seen: str = "",
 ) -> Product:
-    """Change what is given. What is live stays as it is until the product is published again."""
+    """Change what is given. What is live stays as it is until the product is published again.
+
+    `seen` is the version that the caller read: see core.versions.
+    """
     product = locked(actor, product_id)
+    versions.check(product.updated_at, seen)
     before = facts(product)
     _describe(
         product,
@@ -75,9 +81,10 @@ def update(
 
 
 @transaction.atomic
-def delete(*, actor: Any, product_id: UUID) -> None:
+def delete(*, actor: Any, product_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while the product has a publish, live or not, naming each."""
     product = locked(actor, product_id, Role.ADMIN)
+    versions.check(product.updated_at, seen)
     refuse_published(product, "product_in_use")
     record(product, actor, "product.delete", before=facts(product))
     logo = product.logo

@@ -12,6 +12,7 @@ from catalog.models import Route
 from catalog.services.apis import facts, touch
 from catalog.services.parts import MAX_ROUTES, check_overlap, locked_service
 from catalog.text import listing
+from core import versions
 
 
 @transaction.atomic
@@ -29,9 +30,10 @@ def create(*, actor: Any, service_id: UUID, **values: Any) -> Route:
 
 
 @transaction.atomic
-def update(*, actor: Any, route_id: UUID, **values: Any) -> Route:
+def update(*, actor: Any, route_id: UUID, seen: str = "", **values: Any) -> Route:
     """Describe the route anew: what is left out goes back to its default."""
     service, route = _locked(actor, route_id)
+    versions.check(route, seen)
     before = facts(service)
     for name, value in rules.route(values).items():
         setattr(route, name, value)
@@ -43,8 +45,9 @@ def update(*, actor: Any, route_id: UUID, **values: Any) -> Route:
 
 
 @transaction.atomic
-def delete(*, actor: Any, route_id: UUID) -> None:
+def delete(*, actor: Any, route_id: UUID, seen: str = "") -> None:
     service, route = _locked(actor, route_id)
+    versions.check(route, seen)
     before = facts(service)
     route.delete()
     touch(service, actor, before=before)

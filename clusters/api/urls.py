@@ -1,6 +1,8 @@
 from django.urls import path
 
+from accounts.models import AuditEvent
 from clusters.api import views
+from clusters.filters import TrailFilter
 
 cluster_list = views.ClusterViewSet.as_view({"get": "list", "post": "create"})
 cluster_detail = views.ClusterViewSet.as_view(
@@ -10,7 +12,12 @@ maintenance = views.ClusterViewSet.as_view({"post": "maintenance"})
 region_list = views.RegionViewSet.as_view({"get": "list", "post": "create"})
 token_list = views.TokenViewSet.as_view({"get": "list", "post": "create"})
 token_detail = views.TokenViewSet.as_view({"delete": "destroy"})
-cluster_events = views.ClusterViewSet.as_view({"get": "events"})
+cluster_events = views.ClusterViewSet.as_view(
+    {"get": "events"},
+    queryset=AuditEvent.objects.none(),
+    filterset_class=TrailFilter,
+    ordering_fields=["created_at"],
+)
 agent_list = views.AgentViewSet.as_view({"get": "list"})
 agent_detail = views.AgentViewSet.as_view({"get": "retrieve"})
 agent_revoke = views.AgentViewSet.as_view({"post": "revoke", "delete": "revoke"})

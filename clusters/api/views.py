@@ -9,20 +9,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, Prefetch, prefetch_related_objects
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
-    extend_schema_view,
-)
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Kind
+from accounts.models import Kind, Role
 from clusters import fleet, stories
 from clusters.api import serializers as shapes
-from clusters.filters import AgentFilter, ClusterFilter
+from clusters.filters import AgentFilter, ClusterFilter, RegionFilter, TokenFilter
 from clusters.models import Agent, Cluster, Region, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
@@ -43,8 +38,8 @@ ORDERINGS = [
     "agent_count",
     "active_agent_count",
 ]
-IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="An ETag.")
-STALE = OpenApiResponse(description="`stale`: somebody else changed it meanwhile.")
+
+NO_OPERATOR = OpenApiResponse(description="You do not work in an operator organization.")
 IN_USE = OpenApiResponse(description="`cluster_in_use`: names the agents and publishes in the way.")
 
 
@@ -60,6 +55,9 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
     serializer_class = shapes.ClusterSerializer
     filterset_class = ClusterFilter
     ordering_fields = ORDERINGS
+    roles = {"destroy": Role.ADMIN}
+    versioned_actions = ("update", "destroy")
+    versioned_reads = ("retrieve",)
 
     def get_queryset(self):
         return super().get_queryset().with_status().with_progress().prefetch_related("open_to")
@@ -89,10 +87,9 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
 
     @extend_schema(
         summary="Replace a cluster's description",
-        description="With the ETag that was read in `If-Match`, nobody else's change is overwritten.",
-        parameters=[IF_MATCH],
+        description="PUT replaces: what is left out goes back to its default.",
         request=shapes.ClusterInput,
-        responses={200: shapes.ClusterDetailSerializer, 412: STALE},
+        responses=shapes.ClusterDetailSerializer,
     )
     def update(self, request: Request, pk: UUID) -> Response:
         self._seen(pk)
@@ -105,7 +102,7 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
 
     @extend_schema(summary="Delete a cluster", responses={204: None, 409: IN_USE})
     def destroy(self, request: Request, pk: UUID) -> Response:
-        service.delete(actor=request.user, cluster_id=pk)
+        service.delete(actor=request.user, cluster_id=pk, version=versions.asked(request))
         return Response(status=204)
 
     @extend_schema(
@@ -126,7 +123,7 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
     )
     def events(self, request: Request, pk: UUID) -> Response:
         cluster = get_object_or_404(Cluster.objects.visible_to(request.user), pk=pk)
-        page = self.paginate_queryset(stories.trail(cluster))
+        page = self.paginate_queryset(self.filter_queryset(stories.trail(cluster)))
         rows = shapes.ClusterEventSerializer(page, many=True)
         return self.get_paginated_response(rows.data)
 
@@ -156,7 +153,7 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
 class RegionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     queryset = Region.objects.none()
     serializer_class = shapes.RegionSerializer
-    filterset_class = None
+    filterset_class = RegionFilter
     ordering_fields = ["name", "created_at"]
 
     def get_queryset(self):
@@ -186,11 +183,13 @@ class TokenViewSet(viewsets.GenericViewSet):
 
     queryset = RegistrationToken.objects.none()
     serializer_class = shapes.TokenSerializer
-    filterset_class = None
+    filterset_class = TokenFilter
+    ordering_fields = ["created_at", "expires_at"]
+    roles = {"create": Role.ADMIN, "destroy": Role.ADMIN}
 
     @extend_schema(summary="List registration tokens", responses=shapes.TokenSerializer(many=True))
     def list(self, request: Request, cluster_pk: UUID) -> Response:
-        rows = self._cluster(cluster_pk).registration_tokens.order_by("-created_at", "pk")
+        rows = self.filter_queryset(self._cluster(cluster_pk).registration_tokens.all())
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -217,6 +216,7 @@ class TokenViewSet(viewsets.GenericViewSet):
 
     @extend_schema(summary="Revoke a registration token", responses={204: None})
     def destroy(self, request: Request, cluster_pk: UUID, pk: UUID) -> Response:
+        """No agent joins with it any more. 409 `token_spent` if none could."""
         get_object_or_404(self._cluster(cluster_pk).registration_tokens, pk=pk)
         token_service.revoke_token(actor=request.user, token_id=pk)
         return Response(status=204)
@@ -227,7 +227,9 @@ class TokenViewSet(viewsets.GenericViewSet):
 
 @extend_schema(tags=["Clusters (operator)"])
 class Overview(viewsets.ViewSet):
-    @extend_schema(summary="Read the overview", responses=shapes.FleetSerializer)
+    @extend_schema(
+        summary="Read the overview", responses={200: shapes.FleetSerializer, 403: NO_OPERATOR}
+    )
     def retrieve(self, request: Request) -> Response:
         """Clusters by status, agents by version, deployments of the last 24 hours, what needs a look."""
         organization = request.organization
@@ -250,6 +252,7 @@ class AgentViewSet(
     queryset = Agent.objects.none()
     filterset_class = AgentFilter
     ordering_fields = ["name", "version", "created_at", "last_heartbeat_at"]
+    roles = {"revoke": Role.ADMIN}
 
     def get_queryset(self):
         rows = super().get_queryset().select_related("cluster")
@@ -258,8 +261,9 @@ class AgentViewSet(
     def get_serializer_class(self):
         return shapes.AgentRowSerializer if self.action == "list" else shapes.AgentSerializer
 
-    @extend_schema(summary="Revoke an agent", request=None, responses=shapes.AgentSerializer)
+    @extend_schema(summary="Revoke an agent", request=None, responses={200: shapes.AgentSerializer})
     def revoke(self, request: Request, pk: UUID) -> Response:
+        """Cut off for good; its gateways keep what they serve. Twice is once."""
         agent = agent_service.revoke_agent(actor=request.user, agent_id=pk)
         return Response(self.get_serializer(agent).data)
 

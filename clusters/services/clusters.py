@@ -116,9 +116,10 @@ def set_maintenance(
 
 
 @transaction.atomic
-def delete(*, actor: Any, cluster_id: UUID) -> None:
+def delete(*, actor: Any, cluster_id: UUID, version: str = "") -> None:
     """Admins only. Refused while an agent is live or a publish is here, naming what is in the way."""
     cluster = _locked(actor, cluster_id, role=Role.ADMIN)
+    versions.check(cluster.updated_at, version)
     agents, publishes = in_the_way(cluster)
     if agents or publishes:
         raise _in_use(cluster, agents, publishes)

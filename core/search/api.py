@@ -22,6 +22,8 @@ class GroupSerializer(serializers.Serializer):
 
 
 class Search(viewsets.ViewSet):
+    roles = {"list": "self"}
+
     @extend_schema(
         tags=["Search"],
         summary="Find by name or id",

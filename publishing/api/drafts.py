@@ -21,6 +21,7 @@ from core.api import validated
 from core.errors import InvalidInput
 from publishing.api import serializers as shapes
 from publishing.api.views import CONFLICT, TAGS, shown
+from publishing.filters import DraftFilter
 from publishing.models import PublishDraft
 from publishing.services import drafts
 from publishing.states import DraftStep
@@ -117,18 +118,19 @@ class PreviewViewSet(viewsets.GenericViewSet):
         summary="List your drafts of publishes",
         description="Only your own: a draft is one person's unfinished wizard.",
         responses=DraftSerializer(many=True),
-        filters=False,
     )
 )
 class DraftListViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     queryset = PublishDraft.objects.none()
     serializer_class = DraftSerializer
+    filterset_class = DraftFilter
+    ordering_fields = ["updated_at"]
 
     def get_queryset(self) -> QuerySet[PublishDraft]:
         return PublishDraft.objects.visible_to(self.request.user).select_related("product")
 
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response([_shown(row.product, row) for row in page])
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -38,11 +38,14 @@ class OverviewSerializer(serializers.Serializer):
 
 class Overview(viewsets.ViewSet):
     @extend_schema(
-        tags=["Publishes (provider)"],
+        tags=["Publishes"],
         operation_id="provider_overview_retrieve",
         summary="Read the overview",
         description="What is published and under way, and what needs attention.",
-        responses=OverviewSerializer,
+        responses={
+            200: OverviewSerializer,
+            403: OpenApiResponse(description="You do not work in a provider organization."),
+        },
     )
     def retrieve(self, request: Request) -> Response:
         organization = request.organization

@@ -1,11 +1,32 @@
 from django.urls import path
 
+from publishing import filters
 from publishing.api import drafts, views
 from publishing.api.overview import Overview
+from publishing.models import Deployment, PublishEvent, PublishRevision
 
 COLLECTION = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
 publishes, deployments = views.ProductPublishViewSet, views.DeploymentViewSet
+
+# Lists of what belongs to one publish, each with filters and orders of its own.
+PARTS = {
+    "deployments": {
+        "queryset": Deployment.objects.none(),
+        "filterset_class": filters.DeploymentFilter,
+        "ordering_fields": views.DeploymentViewSet.ordering_fields,
+    },
+    "revisions": {
+        "queryset": PublishRevision.objects.none(),
+        "filterset_class": filters.RevisionFilter,
+        "ordering_fields": ["number", "created_at"],
+    },
+    "events": {
+        "queryset": PublishEvent.objects.none(),
+        "filterset_class": filters.EventFilter,
+        "ordering_fields": ["created_at"],
+    },
+}
 
 urlpatterns = [
     path("provider/overview", Overview.as_view({"get": "retrieve"}), name="api-provider-overview"),
@@ -47,11 +68,16 @@ urlpatterns = [
             "withdraw": "post",
             "rollback": "post",
             "restore": "post",
-            "deployments": "get",
-            "revisions": "get",
-            "events": "get",
             "changes": "get",
         }.items()
+    ),
+    *(
+        path(
+            f"provider/product-publishes/<uuid:pk>/{action}",
+            publishes.as_view({"get": action}, **options),
+            name=f"api-publish-{action}",
+        )
+        for action, options in PARTS.items()
     ),
     path(
         "provider/product-publishes/<uuid:pk>/revisions/<int:number>/compare",

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.models import Kind, Role
 from catalog.models import ApiService, Product, Route
+from core import versions
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
 from publishing.api import serializers as shapes
@@ -80,6 +81,12 @@ def shown(user: Any, pk: UUID) -> dict[str, Any]:
     return shapes.ProductPublishDetailSerializer(row, context={"proof": proof_of(row)}).data
 
 
+def answer(user: Any, pk: UUID, status: int = 200) -> Response:
+    """With its version. Read first: a change in between makes the ETag too old, never too new."""
+    moment = get_object_or_404(ProductPublish.objects.visible_to(user), pk=pk).updated_at
+    return Response(shown(user, pk), status=status, headers=versions.headers(moment))
+
+
 def started(user: Any, deployment: Deployment, message: str) -> Response:
     row = get_object_or_404(publishes_for(user), pk=deployment.publish_id)
     context = {
@@ -104,6 +111,9 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
     serializer_class = shapes.ProductPublishSerializer
     filterset_class = ProductPublishFilter
     ordering_fields = ORDERINGS
+    roles = {"destroy": Role.ADMIN}
+    versioned_actions = ("update", "destroy")
+    versioned_reads = ("retrieve", "create")
 
     def get_queryset(self):
         return publishes_for(self.request.user)
@@ -121,11 +131,11 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         )
         body = validated(shapes.NewPublish, request)
         row = service.create(actor=request.user, organization_id=provider.pk, **body)
-        return Response(shown(request.user, row.pk), status=201)
+        return answer(request.user, row.pk, status=201)
 
     @extend_schema(summary="Read a publish", responses=shapes.ProductPublishDetailSerializer)
     def retrieve(self, request: Request, pk: UUID) -> Response:
-        return Response(shown(request.user, pk))
+        return answer(request.user, pk)
 
     @extend_schema(
         summary="Change the settings of a publish",
@@ -142,8 +152,8 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
                 _("A publish stays with its product. Create another one."), field="product_id"
             )
         body = validated(shapes.PublishSettings, request)
-        service.update(actor=request.user, publish_id=pk, **body)
-        return Response(shown(request.user, pk))
+        service.update(actor=request.user, publish_id=pk, seen=versions.asked(request), **body)
+        return answer(request.user, pk)
 
     @extend_schema(
         summary="Delete a publish",
@@ -151,7 +161,7 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         responses={204: None, 409: CONFLICT},
     )
     def destroy(self, request: Request, pk: UUID) -> Response:
-        service.delete(actor=request.user, publish_id=pk)
+        service.delete(actor=request.user, publish_id=pk, seen=versions.asked(request))
         return Response(status=204)
 
     @extend_schema(
@@ -210,16 +220,14 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         summary="List a publish's deployments",
         description="Newest first, with every agent's verdict and proof.",
         responses=shapes.DeploymentSerializer(many=True),
-        filters=False,
     )
     def deployments(self, request: Request, pk: UUID) -> Response:
-        rows = deployments_for(request.user).filter(publish=self._seen(pk)).order_by("-number")
+        rows = deployments_for(request.user).filter(publish=self._seen(pk))
         return self._paged(rows, shapes.DeploymentSerializer)
 
     @extend_schema(
         summary="List a publish's revisions",
         responses=shapes.RevisionSerializer(many=True),
-        filters=False,
     )
     def revisions(self, request: Request, pk: UUID) -> Response:
         rows = self._seen(pk).revisions.select_related("publish").defer("document")
@@ -272,7 +280,6 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
     @extend_schema(
         summary="Read a publish's timeline",
         responses=shapes.EventSerializer(many=True),
-        filters=False,
     )
     def events(self, request: Request, pk: UUID) -> Response:
         rows = self._seen(pk).events.select_related("actor", "agent")
@@ -289,7 +296,8 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         return row
 
     def _paged(self, rows: QuerySet, serializer: type) -> Response:
-        return self.get_paginated_response(serializer(self.paginate_queryset(rows), many=True).data)
+        page = self.paginate_queryset(self.filter_queryset(rows))
+        return self.get_paginated_response(serializer(page, many=True).data)
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -337,7 +345,7 @@ class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
             product_id=product.pk,
             **body,
         )
-        return Response(shown(request.user, row.pk), status=201)
+        return answer(request.user, row.pk, status=201)
 
     def _product(self, pk: UUID) -> Product:
         return get_object_or_404(Product.objects.visible_to(self.request.user), pk=pk)
@@ -359,6 +367,7 @@ class DeploymentViewSet(
     serializer_class = shapes.DeploymentSerializer
     filterset_class = DeploymentFilter
     ordering_fields = ["created_at", "finished_at", "status"]
+    roles = {"waivers": Role.ADMIN}
 
     def get_queryset(self):
         return deployments_for(self.request.user)

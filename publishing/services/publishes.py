@@ -14,6 +14,7 @@ from accounts.models import Kind as OrganizationKind
 from accounts.models import Organization, Role
 from catalog.models import Gateway, Product
 from clusters.models import Cluster
+from core import versions
 from core.errors import DomainError, InvalidTransition
 from publishing import rules
 from publishing.compile import Compiled, compile_bundle, definition_of
@@ -80,10 +81,15 @@ def update(
     publish_id: UUID,
     cluster_id: UUID,
     gateway_id: UUID,
+    seen: str = "",
     **settings: Unpack[Settings],
 ) -> ProductPublish:
-    """Change where and how it will be published: in DRAFT or WITHDRAWN, with nothing under way."""
+    """Change where and how it will be published: in DRAFT or WITHDRAWN, with nothing under way.
+
+    `seen` is the version that the caller read: see core.versions.
+    """
     publish = workable(actor, publish_id)
+    versions.check(publish.updated_at, seen)
     checks.at_rest(publish, _("change its settings"))
     before = describe(publish)
     if cluster_id != publish.cluster_id:
@@ -113,9 +119,10 @@ def update(
 
 
 @transaction.atomic
-def delete(*, actor: Any, publish_id: UUID) -> None:
+def delete(*, actor: Any, publish_id: UUID, seen: str = "") -> None:
     """Admins only, in DRAFT or WITHDRAWN, and never from under an open subscription."""
     publish = workable(actor, publish_id, Role.ADMIN)
+    versions.check(publish.updated_at, seen)
     checks.at_rest(publish, _("delete it"))
     count = publish.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
     if count:

@@ -8,14 +8,13 @@ from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
-from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from accounts import access
 from accounts.models import Kind, Role
-from core.api import VisibleMixin, validated
+from core import versions
+from core.api import VersionedMixin, VisibleMixin, validated
 from subscriptions import filters
 from subscriptions.api import serializers
 from subscriptions.models import Application, Credential, Subscription
@@ -24,8 +23,6 @@ from subscriptions.services import applications, credentials, subscriptions
 
 class CustomerViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
     """Rows of the consumers that the user works for."""
-
-    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
 
     def creating_in(self) -> Any:
         """The active organization's id. Whoever may not write is told so before the body is read."""
@@ -53,13 +50,14 @@ def _consumer_of(row: Application | Subscription | Credential) -> Any:
     return row.organization_id
 
 
-class ApplicationViewSet(CustomerViewSet):
+class ApplicationViewSet(VersionedMixin, CustomerViewSet):
     model = Application
     queryset = Application.objects.none()
     serializer_class = serializers.ApplicationSerializer
     filterset_class = filters.ApplicationFilter
-    search_fields = ("name", "description")
     ordering_fields = ("name", "created_at")
+    roles = {"destroy": Role.ADMIN}
+    versioned_actions = ("destroy",)
 
     @extend_schema(
         request=serializers.ApplicationBody, responses={201: serializers.ApplicationSerializer}
@@ -74,7 +72,8 @@ class ApplicationViewSet(CustomerViewSet):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `application_in_use` while it is subscribed to anything."""
-        applications.delete(actor=request.user, application_id=self.writing_to(Role.ADMIN))
+        application_id, seen = self.writing_to(Role.ADMIN), versions.asked(request)
+        applications.delete(actor=request.user, application_id=application_id, seen=seen)
         return Response(status=204)
 
 
@@ -83,7 +82,6 @@ class SubscriptionViewSet(CustomerViewSet):
     queryset = Subscription.objects.none()
     serializer_class = serializers.SubscriptionSerializer
     filterset_class = filters.SubscriptionFilter
-    filter_backends = api_settings.DEFAULT_FILTER_BACKENDS
     ordering_fields = ("created_at", "decided_at", "status")
 
     def get_queryset(self):
@@ -93,23 +91,37 @@ class SubscriptionViewSet(CustomerViewSet):
         request=serializers.SubscribeBody, responses={201: serializers.SubscriptionSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Subscribe an application to a plan: active at once, or pending until the provider approves."""
+        """Subscribe an application to a plan: active at once, or pending until the provider approves.
+
+        409 `already_subscribed` if it has an open subscription to the publish.
+        """
         self.creating_in()
         body = validated(serializers.SubscribeBody, request)
         return self.answer(subscriptions.subscribe(actor=request.user, **body), status=201)
 
-    @extend_schema(request=None, responses=serializers.SubscriptionSerializer)
+    @extend_schema(
+        summary="Cancel a subscription",
+        request=None,
+        responses=serializers.SubscriptionSerializer,
+    )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """For good: its keys end with it."""
+        """For good: its keys end with it. 409 `invalid_state` if it is not open any more."""
         return self.answer(
             subscriptions.cancel(actor=request.user, subscription_id=self.writing_to())
         )
 
-    @extend_schema(request=serializers.ChangePlanBody, responses=serializers.SubscriptionSerializer)
+    @extend_schema(
+        summary="Move a subscription to another plan",
+        request=serializers.ChangePlanBody,
+        responses=serializers.SubscriptionSerializer,
+    )
     @action(detail=True, methods=["put"])
     def plan(self, request: Request, pk: str) -> Response:
-        """Another plan of the same publish; keys stay as they are."""
+        """Another plan of the same publish; keys stay as they are.
+
+        409 `invalid_state` if it is not open any more, 409 `approval_required` if the plan asks for it.
+        """
         subscription_id = self.writing_to()
         body = validated(serializers.ChangePlanBody, request)
         return self.answer(
@@ -121,7 +133,6 @@ class CredentialViewSet(CustomerViewSet):
     model = Credential
     queryset = Credential.objects.none()
     filterset_class = filters.CredentialFilter
-    search_fields = ("name", "prefix", "subscription__application__name")
     ordering_fields = ("name", "created_at", "revoked_at")
 
     def get_serializer_class(self) -> Any:
@@ -141,20 +152,30 @@ class CredentialViewSet(CustomerViewSet):
         responses={201: serializers.CreatedCredentialSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Make a key. It is in this answer and nowhere else."""
+        """Make a key. It is in this answer and nowhere else.
+
+        409 `invalid_state` unless the subscription is active, 409 `auth_mode` if the publish takes no keys.
+        """
         self.creating_in()
         body = validated(serializers.CredentialBody, request)
         row, secret = credentials.create(actor=request.user, **body)
         data = serializers.CredentialSerializer(row).data | {"key": secret}
         return Response(data, status=201, headers={"Cache-Control": "no-store"})
 
-    @extend_schema(request=None, responses=serializers.CredentialDetailSerializer)
+    @extend_schema(
+        summary="Revoke a credential",
+        request=None,
+        responses=serializers.CredentialDetailSerializer,
+    )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """The receipt tells which gateways are known to refuse the key."""
         return self.answer(credentials.revoke(actor=request.user, credential_id=self.writing_to()))
 
-    @extend_schema(responses=serializers.CredentialDetailSerializer)
+    @extend_schema(
+        summary="Revoke a credential, as POST …/revoke",
+        responses={200: serializers.CredentialDetailSerializer},
+    )
     def destroy(self, request: Request, pk: str) -> Response:
         """The same as revoke: a key that existed stays on the list."""
         return self.revoke(request, pk)

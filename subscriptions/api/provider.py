@@ -14,7 +14,8 @@ from rest_framework.response import Response
 
 from accounts import access
 from accounts.models import Role
-from core.api import VisibleMixin, validated
+from core import versions
+from core.api import VersionedMixin, VisibleMixin, validated
 from publishing.models import ProductPublish
 from subscriptions import filters
 from subscriptions.api import serializers
@@ -25,12 +26,19 @@ from subscriptions.states import OPEN
 
 
 class PlanViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+    VersionedMixin,
+    VisibleMixin,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet,
 ):
     model = Plan
     queryset = Plan.objects.none()
     serializer_class = serializers.ProviderPlanSerializer
+    filterset_class = filters.PlanFilter
     ordering_fields = ("name", "price", "created_at")
+    roles = {"destroy": Role.ADMIN}
+    versioned_actions = ("update", "destroy")
 
     def get_queryset(self):
         rows = super().get_queryset().select_related("publish")
@@ -52,19 +60,20 @@ class PlanViewSet(
         access.require(request.user, publish.organization_id)
         body = validated(serializers.PlanBody, request)
         plan = plans.create(actor=request.user, publish_id=publish.pk, **body)
-        return self._answer(plan, status=201)
+        return self.answer(plan, status=201)
 
     @extend_schema(request=serializers.PlanBody, responses=serializers.ProviderPlanSerializer)
     def update(self, request: Request, pk: str) -> Response:
         """Describe it anew. Subscribers keep their keys, and gateways learn new limits at once."""
         plan_id = self._writing_to(Role.MEMBER)
-        body = validated(serializers.PlanBody, request)
-        return self._answer(plans.update(actor=request.user, plan_id=plan_id, **body))
+        body = validated(serializers.PlanBody, request) | {"seen": versions.asked(request)}
+        return self.answer(plans.update(actor=request.user, plan_id=plan_id, **body))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `plan_in_use` while anybody is subscribed to it."""
-        plans.delete(actor=request.user, plan_id=self._writing_to(Role.ADMIN))
+        plan_id = self._writing_to(Role.ADMIN)
+        plans.delete(actor=request.user, plan_id=plan_id, seen=versions.asked(request))
         return Response(status=204)
 
     def _publish(self) -> ProductPublish:
@@ -76,10 +85,6 @@ class PlanViewSet(
         plan = self.get_object()
         access.require(self.request.user, plan.publish.organization_id, role)
         return plan.pk
-
-    def _answer(self, plan: Plan, status: int = 200) -> Response:
-        fresh = self.get_queryset().get(pk=plan.pk)
-        return Response(self.get_serializer(fresh).data, status=status)
 
 
 class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
@@ -94,19 +99,26 @@ class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
         rows = Subscription.objects.provided_by(self.request.user)
         return rows.select_related("application__organization", "plan", "publish__product")
 
-    @extend_schema(request=None, responses=serializers.ProvidedSubscriptionSerializer)
+    @extend_schema(
+        summary="Approve a subscription",
+        request=None,
+        responses=serializers.ProvidedSubscriptionSerializer,
+    )
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
+        """Its keys work from now on. 409 `invalid_state` unless it is pending."""
         return self._answer(
             subscriptions.approve(actor=request.user, subscription_id=self._writing_to())
         )
 
     @extend_schema(
-        request=serializers.ReasonBody, responses=serializers.ProvidedSubscriptionSerializer
+        summary="Reject a subscription",
+        request=serializers.ReasonBody,
+        responses=serializers.ProvidedSubscriptionSerializer,
     )
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
-        """The reason is shown to the consumer."""
+        """The reason is shown to the consumer. 409 `invalid_state` unless it is pending."""
         subscription_id = self._writing_to()
         body = validated(serializers.ReasonBody, request)
         return self._answer(
@@ -114,43 +126,70 @@ class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
         )
 
     @extend_schema(
-        request=serializers.ReasonBody, responses=serializers.ProvidedSubscriptionSerializer
+        summary="Suspend a subscription",
+        request=serializers.ReasonBody,
+        responses=serializers.ProvidedSubscriptionSerializer,
     )
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
-        """Gateways refuse its keys (403 `subscription_suspended`) until it is resumed."""
+        """Gateways refuse its keys until it is resumed. 409 `invalid_state` unless it is active."""
         subscription_id = self._writing_to()
         body = validated(serializers.ReasonBody, request)
         return self._answer(
             subscriptions.suspend(actor=request.user, subscription_id=subscription_id, **body)
         )
 
-    @extend_schema(request=None, responses=serializers.ProvidedSubscriptionSerializer)
+    @extend_schema(
+        summary="Resume a subscription",
+        request=None,
+        responses=serializers.ProvidedSubscriptionSerializer,
+    )
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
+        """Its keys work again. 409 `invalid_state` unless it is suspended."""
         return self._answer(
             subscriptions.resume(actor=request.user, subscription_id=self._writing_to())
         )
 
-    @extend_schema(request=serializers.ManyBody, responses=serializers.ManyResultSerializer)
+    @extend_schema(
+        operation_id="provider_subscriptions_approve_many",
+        summary="Approve many subscriptions",
+        request=serializers.ManyBody,
+        responses=serializers.ManyResultSerializer,
+    )
     @action(detail=False, methods=["post"])
     def approve_many(self, request: Request) -> Response:
         """Up to 200, each by itself: one that cannot be approved does not stop the others."""
         return self._many(Verb.APPROVE, serializers.ManyBody)
 
-    @extend_schema(request=serializers.ManyReasonBody, responses=serializers.ManyResultSerializer)
+    @extend_schema(
+        operation_id="provider_subscriptions_reject_many",
+        summary="Reject many subscriptions",
+        request=serializers.ManyReasonBody,
+        responses=serializers.ManyResultSerializer,
+    )
     @action(detail=False, methods=["post"])
     def reject_many(self, request: Request) -> Response:
         """Up to 200, each by itself, all for the same reason."""
         return self._many(Verb.REJECT, serializers.ManyReasonBody)
 
-    @extend_schema(request=serializers.ManyReasonBody, responses=serializers.ManyResultSerializer)
+    @extend_schema(
+        operation_id="provider_subscriptions_suspend_many",
+        summary="Suspend many subscriptions",
+        request=serializers.ManyReasonBody,
+        responses=serializers.ManyResultSerializer,
+    )
     @action(detail=False, methods=["post"])
     def suspend_many(self, request: Request) -> Response:
         """Up to 200, each by itself, all for the same reason."""
         return self._many(Verb.SUSPEND, serializers.ManyReasonBody)
 
-    @extend_schema(request=serializers.ManyBody, responses=serializers.ManyResultSerializer)
+    @extend_schema(
+        operation_id="provider_subscriptions_resume_many",
+        summary="Resume many subscriptions",
+        request=serializers.ManyBody,
+        responses=serializers.ManyResultSerializer,
+    )
     @action(detail=False, methods=["post"])
     def resume_many(self, request: Request) -> Response:
         """Up to 200, each by itself: one that cannot be resumed does not stop the others."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Prefetch
 from rest_framework import permissions, viewsets
-from rest_framework.filters import SearchFilter
-from rest_framework.settings import api_settings
 
 from catalog.models import Product
 from publishing.models import ProductPublish, Visibility
@@ -21,8 +19,6 @@ class PublicProductViewSet(viewsets.ReadOnlyModelViewSet):
     serializer_class = serializers.PublicProductSerializer
     permission_classes = (permissions.AllowAny,)
     filterset_class = filters.PublicProductFilter
-    filter_backends = (*api_settings.DEFAULT_FILTER_BACKENDS, SearchFilter)
-    search_fields = ("name", "description", "organization__name")
     ordering_fields = ("name", "version")
 
     def get_queryset(self):

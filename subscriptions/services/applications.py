@@ -12,6 +12,7 @@ from accounts import access, audit
 from accounts.models import Kind, Role
 from catalog.services.conflicts import refused_by
 from catalog.text import line
+from core import versions
 from core.errors import DomainError, InvalidInput
 from subscriptions.models import Application
 from subscriptions.states import OPEN
@@ -38,9 +39,10 @@ def create(*, actor: Any, organization_id: UUID, name: str, description: str = "
 
 
 @transaction.atomic
-def delete(*, actor: Any, application_id: UUID) -> None:
+def delete(*, actor: Any, application_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while it is subscribed to anything, naming what."""
     application = locked(actor, application_id, Role.ADMIN)
+    versions.check(application, seen)
     rows = application.subscriptions.filter(status__in=OPEN)
     names = [str(row.publish) for row in rows.select_related("publish__product")]
     if names:

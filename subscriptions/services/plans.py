@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.models import Role
 from catalog.services.conflicts import refused_by
 from catalog.text import line, number
-from core import notify
+from core import notify, versions
 from core.errors import DomainError, InvalidInput
 from publishing.models import ProductPublish
 from subscriptions.models import Plan
@@ -52,9 +52,13 @@ def create(*, actor: Any, publish_id: UUID, **settings: Unpack[Settings]) -> Pla
 
 
 @transaction.atomic
-def update(*, actor: Any, plan_id: UUID, **settings: Unpack[Settings]) -> Plan:
-    """Describe the plan anew: what is left out goes back to its default. Subscribers keep their keys."""
+def update(*, actor: Any, plan_id: UUID, seen: str = "", **settings: Unpack[Settings]) -> Plan:
+    """Describe the plan anew: what is left out goes back to its default. Subscribers keep their keys.
+
+    `seen` is the version that the caller read: see core.versions.
+    """
     plan = _locked(actor, plan_id)
+    versions.check(plan, seen)
     before, rate = facts(plan), plan.rate_per_minute
     for name, value in clean(settings).items():
         setattr(plan, name, value)
@@ -67,9 +71,10 @@ def update(*, actor: Any, plan_id: UUID, **settings: Unpack[Settings]) -> Plan:
 
 
 @transaction.atomic
-def delete(*, actor: Any, plan_id: UUID) -> None:
+def delete(*, actor: Any, plan_id: UUID, seen: str = "") -> None:
     """Admins only. Refused while anybody is subscribed to it, or waits to be."""
     plan = _locked(actor, plan_id, Role.ADMIN)
+    versions.check(plan, seen)
     count = plan.subscriptions.filter(status__in=OPEN).count()
     if count:
         raise DomainError(

@@ -176,7 +176,7 @@ def test_routes_one_by_one(as_member, provider):
     url = f"{SERVICES}/{service.pk}/routes"
 
     made = data(as_member.post(url, {"path": "/a", "methods": ["get"]}), 201)
-    assert data(as_member.get(url)) == [made]
+    assert data(as_member.get(url))["items"] == [made]
     found = error(
         as_member.post(url, {"path": "/a", "methods": ["GET", "PUT"]}), 409, "route_exists"
     )
@@ -196,7 +196,7 @@ def test_backends_one_by_one(as_member, provider):
 
     made = data(as_member.post(url, {"host": "A.example", "port": 443, "tls": True}), 201)
     assert (made["host"], made["tls"]) == ("a.example", True)
-    assert data(as_member.get(url)) == [made]
+    assert data(as_member.get(url))["items"] == [made]
     error(as_member.post(url, {"host": "a.example", "port": 443}), 409, "backend_exists")
 
     one = f"{V1}/backends/{made['id']}"

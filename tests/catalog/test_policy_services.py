@@ -103,7 +103,7 @@ def test_over_rest(member, service):
     made = client.put(url(service, "request_size"), {"config": SIZE}, format="json").json()["data"]
     assert (made["kind"], made["config"]) == ("request_size", SIZE)
     assert client.get(url(service, "request_size")).json()["data"] == made
-    assert client.get(url(service)).json()["data"] == [made]
+    assert client.get(url(service)).json()["data"]["items"] == [made]
     assert client.delete(url(service, "request_size")).status_code == 204
     assert client.get(url(service, "request_size")).status_code == 404
     assert client.delete(url(service, "request_size")).status_code == 404
