@@ -81,6 +81,12 @@ ERRORS = {
     ),
 }
 
+SUCCESSES = {
+    "200": "`data` is the answer.",
+    "201": "Made: `data` shows it.",
+    "202": "Begun: `data` shows how far it is.",
+    "204": "Done. There is nothing to show.",
+}
 SUMMARIES = {
     "list": "List {many}",
     "retrieve": "Read {one}",
@@ -220,6 +226,7 @@ class EnvelopeSchema(AutoSchema):
         self, serializer: Any, status_code: str, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         response = super()._get_response_for_code(serializer, status_code, *args, **kwargs)
+        response["description"] = response["description"] or SUCCESSES.get(status_code, "")
         for media in response.get("content", {}).values():
             media["schema"] = _enveloped(media.get("schema", {}))
             for sample in media.get("examples", {}).values():

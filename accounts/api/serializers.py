@@ -3,14 +3,17 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from accounts.models import ApiToken, Membership, Notice, Role, User
+from core.schema import example
 
 
+@example(email="operator@example.com", password="correct horse battery staple")  # noqa: S106
 class LoginSerializer(serializers.Serializer):
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
     organization_id = serializers.UUIDField(required=False, allow_null=True)
 
 
+@example(refresh_token="igr_2f4c…")  # noqa: S106
 class RefreshSerializer(serializers.Serializer):
     refresh_token = serializers.CharField(max_length=4096)
 
@@ -22,6 +25,7 @@ class PairSerializer(serializers.Serializer):
     expires_in = serializers.IntegerField()
 
 
+@example(name="CI", expires_at="2027-01-31T00:00:00Z")
 class ApiTokenCreateSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=80)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)

@@ -14,6 +14,10 @@ from catalog.models import Certificate, Validity
 from catalog.services import certificates
 from core import versions
 from core.api import validated
+from core.schema import example
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"
 
 
 class CertificateSerializer(serializers.ModelSerializer):
@@ -54,6 +58,7 @@ class CertificateSerializer(serializers.ModelSerializer):
         return sorted({str(listener.gateway_id) for listener in row.listeners.all()})
 
 
+@example(name="example.com", certificate=PEM, private_key=KEY)
 class CertificateBody(serializers.Serializer):
     name = serializers.CharField(max_length=120)
     certificate = serializers.CharField(
@@ -64,6 +69,7 @@ class CertificateBody(serializers.Serializer):
     )
 
 
+@example(certificate=PEM, private_key=KEY)
 class ReplacementBody(serializers.Serializer):
     """Without `private_key` the stored one stays, which then must fit."""
 
@@ -74,6 +80,7 @@ class ReplacementBody(serializers.Serializer):
     )
 
 
+@example(name="example.com, 2027")
 class CertificateChangeBody(ReplacementBody):
     certificate = serializers.CharField(trim_whitespace=False, required=False)
 

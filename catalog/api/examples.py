@@ -37,3 +37,6 @@ POLICIES = [
     )
     for kind, config in BY_KIND.items()
 ]
+LOGO = OpenApiExample(
+    "A picture", {"logo": "logo.png"}, media_type="multipart/form-data", request_only=True
+)

@@ -22,6 +22,7 @@ from catalog.openapi.changes import Changes
 from catalog.services import imports
 from core.api import validated
 from core.rest import StorableJSONParser
+from core.schema import example
 
 # --- Shapes ----------------------------------------------------------------------------------------
 
@@ -161,6 +162,12 @@ class ImportBody(serializers.Serializer):
     )
 
 
+@example(
+    name="Pets",
+    base_path="/pets",
+    backends=[{"host": "pets.internal", "port": 8080}],
+    remove_missing=True,
+)
 class ApplyBody(serializers.Serializer):
     """What is left out is taken from the document, or stays as it is on a service that exists."""
 
@@ -197,6 +204,9 @@ EXAMPLES = [
             "service_id": "00000000-0000-4000-8000-000000000000",
         },
         request_only=True,
+    ),
+    OpenApiExample(
+        "A file", {"file": "openapi.yaml"}, media_type="multipart/form-data", request_only=True
     ),
 ]
 
@@ -245,7 +255,11 @@ class ImportViewSet(ProviderViewSet):
         row = imports.start(actor=request.user, organization_id=organization_id, **body)
         return self.answer(row, status=202 if row.status == ImportStatus.PENDING else 201)
 
-    @extend_schema(summary="Apply an import", request=ApplyBody, responses=ApiServiceSerializer)
+    @extend_schema(
+        summary="Apply an import",
+        request={"application/json": ApplyBody},
+        responses=ApiServiceSerializer,
+    )
     @action(detail=True, methods=["post"])
     def apply(self, request: Request, pk: str) -> Response:
         """Make the service, or renew the routes of the one it is for. 409 `changes_differ` if they moved."""

@@ -19,6 +19,7 @@ from catalog.models import (
     Protocol,
     Route,
 )
+from core.schema import example
 
 # --- Parts of a service ----------------------------------------------------------------------------
 
@@ -53,6 +54,7 @@ class PolicySerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+@example(match="prefix", path="/users/{id}", methods=["GET", "PUT"], timeout_ms=5000, retries=2)
 class RouteBody(serializers.Serializer):
     match = serializers.ChoiceField(Match.choices, default=Match.PREFIX)
     path = serializers.CharField(
@@ -79,6 +81,7 @@ class RouteBody(serializers.Serializer):
     )
 
 
+@example(host="billing.internal", port=8443, tls=True, weight=3, health_check_path="/healthz")
 class BackendBody(serializers.Serializer):
     host = serializers.CharField(max_length=255)
     port = serializers.IntegerField(min_value=1, max_value=65535)
@@ -140,6 +143,13 @@ class ApiServiceSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+@example(
+    name="Billing",
+    version="1.2",
+    base_path="/billing",
+    routes=[{"path": "/invoices", "methods": ["GET", "POST"]}],
+    backends=[{"host": "billing.internal", "port": 8080}],
+)
 class ApiServiceBody(serializers.Serializer):
     """Parts that are left out stay as they are; parts that are given replace all of their kind."""
 
@@ -177,6 +187,14 @@ class ProductSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+@example(
+    name="Payment API",
+    version="2.0",
+    description="Charge, refund, look up.",
+    categories=["payments"],
+    docs_url="https://docs.example.com/payments",
+    service_ids=["d3d94468-02a4-4259-a55d-38e6d163e820"],
+)
 class ProductBody(serializers.Serializer):
     """`api_services`, as it is read, is another name for `service_ids`. Left out, the services stay."""
 
@@ -243,6 +261,19 @@ class NestedListener(KeepsId):
     )
 
 
+@example(
+    name="prod",
+    gateway_class="envoy",
+    listeners=[
+        {"port": 8080, "protocol": "HTTP"},
+        {
+            "port": 8443,
+            "protocol": "HTTPS",
+            "hostname": "api.example.com",
+            "certificate_id": "9bf31c7f-f062-436a-96d3-2c8bd1f8f2ff",
+        },
+    ],
+)
 class GatewayBody(serializers.Serializer):
     name = serializers.CharField(max_length=120)
     description = serializers.CharField(max_length=500, allow_blank=True, default="")

@@ -155,7 +155,6 @@ class ApiServiceViewSet(VersionedViewSet):
     @extend_schema(
         summary="List a service's policies",
         responses=serializers.PolicySerializer(many=True),
-        examples=examples.POLICIES,
     )
     @action(detail=True, methods=["get"])
     def policies(self, request: Request, pk: str) -> Response:
@@ -312,6 +311,7 @@ class ProductViewSet(VersionedViewSet):
         summary="Set a product's logo",
         request={"multipart/form-data": serializers.LogoBody},
         responses=serializers.ProductSerializer,
+        examples=[examples.LOGO],
     )
     @action(detail=True, methods=["put"])
     def logo(self, request: Request, pk: str) -> Response:

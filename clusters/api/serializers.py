@@ -11,6 +11,7 @@ from accounts.models import AuditEvent
 from clusters import rules
 from clusters.models import MAX_HOPS, Agent, Cluster, Region, RegistrationToken, Status
 from clusters.services.tokens import DEFAULT_TTL
+from core.schema import example
 
 
 class Text(serializers.CharField):
@@ -45,6 +46,14 @@ class PortField(serializers.Field):
         return value
 
 
+@example(
+    name="kr-central-main",
+    region="kr-central",
+    description="Main cluster for Korea",
+    cloud_provider="aws",
+    metadata={"tier": "production", "owner": "platform-team"},
+    allowed_ports=[8080, "8443-8999"],
+)
 class ClusterInput(serializers.Serializer):
     """PUT replaces: what is left out goes back to its default."""
 
@@ -76,6 +85,7 @@ class ClusterInput(serializers.Serializer):
     )
 
 
+@example(name="kr-busan")
 class RegionInput(serializers.Serializer):
     name = Text(max_length=100)
 
@@ -90,6 +100,7 @@ class RegionSerializer(serializers.ModelSerializer):
         fields = ["id", "operator_tenant_id", "name", "created_at"]
 
 
+@example(enabled=True, reason="Kernel updates", until="2026-01-31T18:00:00+09:00")
 class MaintenanceInput(serializers.Serializer):
     enabled = serializers.BooleanField()
     reason = Text(required=False, allow_blank=True, max_length=rules.MAX_REASON)
@@ -98,6 +109,7 @@ class MaintenanceInput(serializers.Serializer):
     )
 
 
+@example(ttl_seconds=3600, max_uses=1)
 class TokenInput(serializers.Serializer):
     ttl_seconds = serializers.IntegerField(required=False, default=DEFAULT_TTL)
     max_uses = serializers.IntegerField(required=False, default=1)

@@ -19,6 +19,7 @@ from accounts.models import Kind
 from catalog.models import Product
 from core.api import validated
 from core.errors import InvalidInput
+from core.schema import example
 from publishing.api import serializers as shapes
 from publishing.api.views import CONFLICT, TAGS, shown
 from publishing.filters import DraftFilter
@@ -50,6 +51,7 @@ class DraftAnswers(serializers.Serializer):
     approval_required = shapes.Flag(required=False)
 
 
+@example(version=4)
 class DraftVersion(serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
 

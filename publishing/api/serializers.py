@@ -8,6 +8,7 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from core.schema import example
 from publishing.differences import Change
 from publishing.models import (
     AgentPublish,
@@ -53,6 +54,15 @@ class Id(serializers.UUIDField):
         return super().to_internal_value(data)
 
 
+@example(
+    cluster_id="8f14e45f-ceea-467f-a0e6-cbb8b5a2b1c4",
+    gateway_id="c9f0f895-fb98-4b91-9d6a-4f1c2b3a4d5e",
+    environment="prod",
+    hostname_base="api.example.com",
+    auth_mode="api-key",
+    visibility="public",
+    approval_required=True,
+)
 class PublishSettings(serializers.Serializer):
     cluster_id = Id()
     gateway_id = Id()
@@ -66,6 +76,16 @@ class PublishSettings(serializers.Serializer):
     approval_required = Flag(default=False)
 
 
+@example(
+    product_id="45c48cce-2e2d-4fbd-8c3a-1b2c3d4e5f60",
+    cluster_id="8f14e45f-ceea-467f-a0e6-cbb8b5a2b1c4",
+    gateway_id="c9f0f895-fb98-4b91-9d6a-4f1c2b3a4d5e",
+    environment="prod",
+    hostname_base="api.example.com",
+    auth_mode="api-key",
+    visibility="public",
+    approval_required=True,
+)
 class NewPublish(PublishSettings):
     product_id = Id()
 
@@ -80,20 +100,24 @@ class Start(serializers.Serializer):
     )
 
 
+@example(note="Production release 2.0", after=3)
 class PublishNote(Start):
     note = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
+@example(reason="Replaced by version 3", after=4)
 class WithdrawReason(Start):
     reason = Text(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
+@example(revision=2, note="Version 3 answers too slowly")
 class RollBack(PublishNote):
     revision = serializers.IntegerField(
         min_value=1, max_value=2**31 - 1, help_text="Number of an earlier revision."
     )
 
 
+@example(agent_id="aab32389-22bc-4b5a-8ef1-6d7e8f901234", name="agent-kr-prod-01")
 class Waiver(serializers.Serializer):
     agent_id = Id()
     name = Text(

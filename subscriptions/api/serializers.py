@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.models import Product
+from core.schema import example
 from publishing.models import ProductPublish
 from subscriptions.models import Application, Credential, Plan, Subscription
 from subscriptions.services import bulk, credentials
@@ -42,6 +43,7 @@ class ProviderPlanSerializer(PlanSerializer):
         read_only_fields = fields
 
 
+@example(name="Basic", price="29.00", currency="USD", quota_per_day=10000, rate_per_minute=100)
 class PlanBody(serializers.Serializer):
     """What is left out gets its default; null is unlimited."""
 
@@ -71,6 +73,7 @@ class ApplicationSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+@example(name="Shop", description="The web shop")
 class ApplicationBody(serializers.Serializer):
     name = serializers.CharField(max_length=120)
     description = serializers.CharField(max_length=500, allow_blank=True, default="")
@@ -113,25 +116,33 @@ class ProvidedSubscriptionSerializer(SubscriptionSerializer):
         read_only_fields = fields
 
 
+@example(
+    application_id="c20ad4d7-6fe9-4775-9aa2-7b8c9d0e1f20",
+    plan_id="6512bd43-d9ca-46e0-8c99-0a1b2c3d4e5f",
+)
 class SubscribeBody(serializers.Serializer):
     application_id = serializers.UUIDField()
     plan_id = serializers.UUIDField()
 
 
+@example(plan_id="6512bd43-d9ca-46e0-8c99-0a1b2c3d4e5f")
 class ChangePlanBody(serializers.Serializer):
     plan_id = serializers.UUIDField()
 
 
+@example(reason="Please describe what the keys are for.")
 class ReasonBody(serializers.Serializer):
     reason = serializers.CharField(max_length=500)
 
 
+@example(ids=["c51ce410-c124-4a10-a0db-5e4b97fc2af3"])
 class ManyBody(serializers.Serializer):
     ids = serializers.ListField(
         child=serializers.UUIDField(), allow_empty=False, max_length=bulk.MOST
     )
 
 
+@example(ids=["c51ce410-c124-4a10-a0db-5e4b97fc2af3"], reason="This plan is for partners.")
 class ManyReasonBody(ManyBody):
     reason = serializers.CharField(max_length=500, help_text="Shown to each consumer.")
 
@@ -212,6 +223,7 @@ class CredentialDetailSerializer(CredentialSerializer):
         return credentials.receipt(credential)
 
 
+@example(subscription_id="c51ce410-c124-4a10-a0db-5e4b97fc2af3", name="production")
 class CredentialBody(serializers.Serializer):
     subscription_id = serializers.UUIDField()
     name = serializers.CharField(max_length=80, default="key")
