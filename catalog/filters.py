@@ -22,6 +22,7 @@ from catalog.models import (
     Validity,
 )
 from clusters.models import Cluster
+from core.filters import Flag
 
 
 class ApiServiceFilter(django_filters.FilterSet):
@@ -50,9 +51,11 @@ class RouteFilter(django_filters.FilterSet):
 
 
 class BackendFilter(django_filters.FilterSet):
+    tls = Flag()
+
     class Meta:
         model = Backend
-        fields = ["host", "port", "tls"]
+        fields = ["host", "port"]
 
 
 class PolicyFilter(django_filters.FilterSet):

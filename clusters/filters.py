@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from clusters.models import Agent, Cluster, Region, RegistrationToken, Status, live_agents
+from core.filters import Flag
 
 
 class ClusterFilter(django_filters.FilterSet):
@@ -74,9 +75,7 @@ class RegionFilter(django_filters.FilterSet):
 
 
 class TokenFilter(django_filters.FilterSet):
-    usable = django_filters.BooleanFilter(
-        method="of_use", help_text="Only those that can still be used, or not."
-    )
+    usable = Flag(method="of_use", help_text="Only those that can still be used, or not.")
 
     class Meta:
         model = RegistrationToken

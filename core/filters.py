@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_filters
 from django.utils.translation import gettext as _
+
+
+class Flag(django_filters.TypedChoiceFilter):
+    """?over=true or ?over=false. Anything else is refused; django-filter's own would ignore it."""
+
+    def __init__(self, **options: Any) -> None:
+        words = [("true", "true"), ("false", "false")]
+        super().__init__(choices=words, coerce=lambda word: word == "true", **options)
 
 
 def refused(filters: Any, orders: dict[str, Any] | None = None) -> list[str]:

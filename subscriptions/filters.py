@@ -6,6 +6,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from catalog.models import Product
+from core.filters import Flag
 from subscriptions.models import Application, Credential, Plan, Subscription
 from subscriptions.states import Status
 
@@ -13,7 +14,7 @@ from subscriptions.states import Status
 class PlanFilter(django_filters.FilterSet):
     class Meta:
         model = Plan
-        fields = ["name", "currency", "approval_required"]
+        fields = ["name", "currency"]
 
 
 class ApplicationFilter(django_filters.FilterSet):
@@ -55,9 +56,7 @@ class SubscriptionFilter(django_filters.FilterSet):
 class CredentialFilter(django_filters.FilterSet):
     subscription_id = django_filters.UUIDFilter()
     application_id = django_filters.UUIDFilter(field_name="subscription__application_id")
-    revoked = django_filters.BooleanFilter(
-        field_name="revoked_at", lookup_expr="isnull", exclude=True
-    )
+    revoked = Flag(field_name="revoked_at", lookup_expr="isnull", exclude=True)
     search = django_filters.CharFilter(
         method="matching", max_length=100, help_text="In name, prefix and application."
     )

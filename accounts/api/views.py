@@ -21,6 +21,7 @@ from accounts.api import serializers
 from accounts.models import ApiToken, Notice, Organization, Role
 from core.api import VisibleMixin, ok, validated
 from core.errors import DomainError, Unauthenticated
+from core.filters import Flag
 
 
 class Open(APIView):
@@ -152,7 +153,7 @@ class ApiTokenViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewS
 
 
 class NoticeFilter(django_filters.FilterSet):
-    over = django_filters.BooleanFilter(method="ended", help_text="Only those that ended, or not.")
+    over = Flag(method="ended", help_text="Only those that ended, or not.")
 
     def ended(self, rows: QuerySet, name: str, value: bool) -> QuerySet:
         still = rows.open().values("pk")
