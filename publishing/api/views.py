@@ -26,6 +26,7 @@ from core import versions
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
 from publishing.api import serializers as shapes
+from publishing.compile import definition_of
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import publishes as service
@@ -262,8 +263,11 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
     )
     def changes(self, request: Request, pk: UUID) -> Response:
         row = self._seen(pk)
-        found = revisions.pending(row)
-        refusal = revisions.refusal(row, actor=request.user) if found else None
+        definition = definition_of(row)
+        found = revisions.pending(row, definition=definition)
+        refusal = (
+            revisions.refusal(row, actor=request.user, definition=definition) if found else None
+        )
         return Response(
             shapes.ChangesSerializer(
                 {
