@@ -30,11 +30,19 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "organization": organization,
         "organizations": getattr(request, "organizations", []),
         "persona": organization.kind if organization else "",
-        "may_write": organization is not None and can(user, organization.pk, Role.MEMBER),
-        "navigation": navigation.links(request, organization),
+        "may_write": organization is not None and _may_write(user, organization),
         # Lazy: a partial does not show them.
+        "navigation": SimpleLazyObject(lambda: navigation.links(request, organization)),
         "notices": SimpleLazyObject(lambda: _notices(user, organization)),
     }
+
+
+def _may_write(user: Any, organization: Any) -> bool:
+    """The choices of the switcher know the role already."""
+    held = getattr(organization, "role", "")
+    if held and not user.is_superuser:
+        return held in {Role.MEMBER, Role.ADMIN}
+    return can(user, organization.pk)
 
 
 def _notices(user: Any, organization: Organization | None) -> list[Notice]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from accounts.models import Organization, User
+from django.db.models import OuterRef, Subquery
+
+from accounts.models import Membership, Organization, User
 
 SESSION_KEY = "organization"
 
 
 def choices(user: User) -> list[Organization]:
-    """What the switcher offers: the user's organizations; for a superuser all of them."""
-    return list(Organization.objects.visible_to(user)[:200])
+    """What the switcher offers, each with the user's `role`; to a superuser all of them."""
+    held = Membership.objects.filter(user=user, organization=OuterRef("pk")).values("role")[:1]
+    return list(Organization.objects.visible_to(user).annotate(role=Subquery(held))[:200])
 
 
 def of_session(

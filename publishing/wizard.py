@@ -114,18 +114,12 @@ def _gateways(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[s
     cluster = chosen.cluster
     mine = Gateway.objects.filter(organization=product.organization_id)
     rows = list(mine.prefetch_related("listeners"))
-    driven = _driven(cluster) if cluster else None
+    driven = checks.driven_by(cluster) if cluster else None
     choices = [Choice(row, _refusal(row, cluster, driven)) for row in rows]
     return {"choices": sorted(choices, key=lambda choice: bool(choice.refusal))}
 
 
-def _driven(cluster: Cluster) -> set[str] | None:
-    """The classes that the cluster's agents drive; None while it has no agent that could say."""
-    said = list(cluster.agents.filter(revoked_at=None).values_list("gateway_classes", flat=True))
-    return {name for names in said for name in names} if said else None
-
-
-def _refusal(gateway: Gateway, cluster: Cluster | None, driven: set[str] | None) -> str:
+def _refusal(gateway: Gateway, cluster: Cluster | None, driven: frozenset[str] | None) -> str:
     if driven is not None and gateway.gateway_class not in driven:
         return _("No agent of this cluster can drive %(class)s.") % {"class": gateway.gateway_class}
     listeners = gateway.listeners.all()

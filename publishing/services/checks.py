@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -18,20 +17,21 @@ from core.addresses import forbidden, literal
 from core.errors import DomainError, InvalidTransition
 from publishing.compile import Definition, listeners_for
 from publishing.models import AuthMode, ProductPublish
-from publishing.services import tls
+from publishing.services import surroundings, tls
 from publishing.services.deployments import hold_cluster, open_deployment
+from publishing.services.surroundings import Neighbour, Surroundings
 from publishing.states import EDITABLE, Status, in_words
 
 # What the drivers enforce today. Anything else would leave an API open that looks protected.
 ENFORCED = (AuthMode.NONE, AuthMode.API_KEY)
 
 
-def before_publish(publish: ProductPublish, definition: Definition) -> None:
+def before_publish(publish: ProductPublish, definition: Definition, around: Surroundings) -> None:
     """The cheap and most telling refusals first."""
     enforced(publish.auth_mode)
     in_service(publish.cluster)
-    _offer(publish)
-    drivable(publish.gateway, publish.cluster)
+    _offer(publish, around)
+    _drivable(publish.gateway, publish.cluster, around.driven)
     _contents(definition)
     cluster = publish.cluster
     _ports(cluster, (row.port for row in listeners_for(definition)))
@@ -40,14 +40,14 @@ def before_publish(publish: ProductPublish, definition: Definition) -> None:
     _backends(cluster, backends)
 
 
-def before_roll_back(publish: ProductPublish, bundle: dict[str, Any]) -> None:
+def before_roll_back(publish: ProductPublish, bundle: dict[str, Any], around: Surroundings) -> None:
     """What was fine when it was compiled may be forbidden by now."""
     _same_settings(publish, bundle)
     enforced(publish.auth_mode)
     in_service(publish.cluster)
-    _offer(publish)
-    drivable(publish.gateway, publish.cluster)
-    tls.check(publish, bundle)
+    _offer(publish, around)
+    _drivable(publish.gateway, publish.cluster, around.driven)
+    tls.check(publish, bundle, around)
     _ports(publish.cluster, (row["port"] for row in bundle["listeners"]))
     backends = (
         (upstream["name"], backend["host"], backend["port"])
@@ -59,8 +59,17 @@ def before_roll_back(publish: ProductPublish, bundle: dict[str, Any]) -> None:
 
 def drivable(gateway: Gateway, cluster: Cluster) -> None:
     """An agent must know the gateway's class; a cluster without agents waits for one that does."""
-    agents = cluster.agents.filter(revoked_at=None)
-    if not agents.exists() or Gateway.objects.drivable_on(cluster).filter(pk=gateway.pk).exists():
+    _drivable(gateway, cluster, driven_by(cluster))
+
+
+def driven_by(cluster: Cluster) -> frozenset[str] | None:
+    """The classes that the cluster's agents drive; None while it has no agent that could say."""
+    rows = Cluster.objects.filter(pk=cluster.pk).annotate(said=surroundings.classes())
+    return surroundings.driven(rows.values_list("said", flat=True).get())
+
+
+def _drivable(gateway: Gateway, cluster: Cluster, driven: frozenset[str] | None) -> None:
+    if driven is None or gateway.gateway_class in driven:
         return
     raise DomainError(
         _(
@@ -131,13 +140,12 @@ def _same_settings(publish: ProductPublish, bundle: dict[str, Any]) -> None:
     )
 
 
-def _offer(publish: ProductPublish) -> None:
+def _offer(publish: ProductPublish, around: Surroundings) -> None:
     """The operator may have closed the cluster since the publish was created."""
-    cluster = publish.cluster
-    if not Cluster.objects.open_for(publish.organization).filter(pk=cluster.pk).exists():
+    if not around.open:
         raise DomainError(
             _("Cluster %(cluster)s is no longer open to your organization. Ask its operator.")
-            % {"cluster": cluster.name},
+            % {"cluster": publish.cluster.name},
             code="cluster_not_offered",
         )
 
@@ -276,18 +284,9 @@ def movable(publish: ProductPublish) -> None:
 
 
 def occupant(publish: ProductPublish) -> ProductPublish | None:
-    """Who has the target: a DRAFT, a PUBLISHED one, or one that is on its way back."""
-    return (
-        ProductPublish.objects.filter(
-            Q(status__in=[Status.DRAFT, Status.PUBLISHED]) | Q(wanted_revision__isnull=False),
-            product=publish.product_id,
-            environment=publish.environment,
-            cluster=publish.cluster_id,
-            gateway=publish.gateway_id,
-        )
-        .exclude(pk=publish.pk)
-        .first()
-    )
+    """Who has the target."""
+    rows = ProductPublish.objects.filter(surroundings.occupying(publish))
+    return rows.exclude(pk=publish.pk).first()
 
 
 def target_free(publish: ProductPublish) -> None:
@@ -300,7 +299,10 @@ def target_free(publish: ProductPublish) -> None:
 
 def target_unoccupied(publish: ProductPublish) -> None:
     """The same question without a lock, for those who only look."""
-    other = occupant(publish)
+    unoccupied(publish, occupant(publish))
+
+
+def unoccupied(publish: ProductPublish, other: ProductPublish | Neighbour | None) -> None:
     if other is not None:
         raise DomainError(
             _(
@@ -311,7 +313,7 @@ def target_unoccupied(publish: ProductPublish) -> None:
                 "product": publish.product,
                 "environment": publish.environment,
                 "cluster": publish.cluster.name,
-                "status": in_words(other.get_status_display()),
+                "status": in_words(str(Status(other.status).label)),
             },
             code="publish_exists",
             details={"publish_id": str(other.pk), "status": other.status},

@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 from catalog.addresses import canonical
 from core.errors import DomainError
 from publishing.models import HostClaim, ProductPublish, PublishRevision, RouteClaim
+from publishing.services import surroundings
+from publishing.services.surroundings import Neighbour, Surroundings
 
 NAMED = 20  # conflicts listed in an error
 
@@ -39,12 +41,18 @@ class Claim(NamedTuple):
         return f"{self.method} {self.host}:{self.port}{path}"
 
 
-def check(publish: ProductPublish, bundle: dict[str, Any], *, actor: Any) -> None:
+def check(publish: ProductPublish, bundle: dict[str, Any], around: Surroundings) -> None:
     """Refuse what another publish holds. Its name is told only to those who may see it anyway."""
     _refuse_twice(bundle)
-    _refuse_foreign_host(publish, bundle["host"], actor)
-    _refuse_other_protocol(publish, bundle)
-    _refuse_taken_routes(publish, bundle, actor)
+    _refuse_foreign_host(publish, bundle["host"], around)
+    _refuse_other_protocol(publish, bundle, around)
+    _refuse_taken_routes(bundle, around)
+
+
+def look_around(publish: ProductPublish, bundle: dict[str, Any], *, actor: Any) -> Surroundings:
+    """Where this bundle would be served."""
+    ports = [listener["port"] for listener in bundle.get("listeners", [])]
+    return surroundings.look(publish, actor=actor, host=bundle["host"], ports=ports)
 
 
 def sync(publish: ProductPublish) -> None:
@@ -130,31 +138,28 @@ def _refuse_twice(bundle: dict[str, Any]) -> None:
         )
 
 
-def _refuse_foreign_host(publish: ProductPublish, host: str, actor: Any) -> None:
-    claim = HostClaim.objects.filter(cluster_id=publish.cluster_id, host=host).first()
-    if claim is None or claim.organization_id == publish.organization_id:
+def _refuse_foreign_host(publish: ProductPublish, host: str, around: Surroundings) -> None:
+    if around.holder is None or around.holder == publish.organization_id:
         return
-    holders = ProductPublish.objects.filter(
-        cluster_id=publish.cluster_id, route_claims__host=host
-    ).distinct()
-    other = _shown(holders, actor)
+    other = next((row for row in around.neighbours if row.claims and row.shown), None)
     raise DomainError(
         _("%(host)s on cluster %(cluster)s already belongs to %(who)s. Choose another hostname.")
         % {
             "host": host,
             "cluster": publish.cluster.name,
-            "who": other or _("another organization"),
+            "who": other.name if other else _("another organization"),
         },
         code="host_taken",
         details={"hostname_base": host} | _naming(other),
     )
 
 
-def _refuse_other_protocol(publish: ProductPublish, bundle: dict[str, Any]) -> None:
+def _refuse_other_protocol(
+    publish: ProductPublish, bundle: dict[str, Any], around: Surroundings
+) -> None:
     """Gateways of several providers share one listener per port: it can speak one protocol only."""
     protocols = {listener["port"]: listener["protocol"] for listener in bundle["listeners"]}
-    rows = RouteClaim.objects.filter(cluster_id=publish.cluster_id, port__in=list(protocols))
-    for port, spoken in rows.exclude(publish=publish).values_list("port", "protocol").distinct():
+    for port, spoken in around.spoken:
         if protocols[port] != spoken:
             raise DomainError(
                 _(
@@ -172,32 +177,26 @@ def _refuse_other_protocol(publish: ProductPublish, bundle: dict[str, Any]) -> N
             )
 
 
-def _refuse_taken_routes(publish: ProductPublish, bundle: dict[str, Any], actor: Any) -> None:
-    rows = RouteClaim.objects.filter(cluster_id=publish.cluster_id, host=bundle["host"])
-    taken = {_of_row(row).place: row.publish_id for row in rows.exclude(publish=publish)}
+def _refuse_taken_routes(bundle: dict[str, Any], around: Surroundings) -> None:
+    taken = {Claim(*claim).place: row for row in around.neighbours for claim in row.claims}
     clashes = [claim for claim in claims_of(bundle) if claim.place in taken]
     if not clashes:
         return
     holder = taken[clashes[0].place]
-    other = _shown(ProductPublish.objects.filter(pk=holder), actor)
+    other = holder if holder.shown else None
     raise DomainError(
         _(
             "%(route)s already belongs to %(who)s. Withdraw that, or change the base path or the "
             "hostname of this one."
         )
-        % {"route": clashes[0], "who": other or _("another publish")},
+        % {"route": clashes[0], "who": other.name if other else _("another publish")},
         code="route_conflict",
         details={"routes": _named(clashes)} | _naming(other),
     )
 
 
-def _shown(holders: Any, actor: Any) -> ProductPublish | None:
-    """One of the holders, if the asker may see it."""
-    return holders.visible_to(actor).select_related("product").first()
-
-
-def _naming(other: ProductPublish | None) -> dict[str, Any]:
-    return {"publish_id": str(other.pk), "publish": str(other)} if other else {}
+def _naming(other: Neighbour | None) -> dict[str, Any]:
+    return {"publish_id": str(other.pk), "publish": other.name} if other else {}
 
 
 def _named(claims: list[Claim]) -> list[str]:

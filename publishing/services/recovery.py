@@ -42,9 +42,10 @@ def roll_back(
     deployments.hold_cluster(row.cluster_id)
     bundle = json.loads(target.document)
     checks.something_new(row, target.digest)
-    checks.before_roll_back(row, bundle)
+    around = claims.look_around(row, bundle, actor=actor)
+    checks.before_roll_back(row, bundle, around)
     checks.target_free(row)
-    claims.check(row, bundle, actor=actor)
+    claims.check(row, bundle, around)
     deployment = deployments.request(
         row, Kind.PUBLISH, target, actor=actor, note=note, told=Happening.ROLL_BACK
     )

@@ -97,7 +97,10 @@ def affected(publish: ProductPublish) -> Affected:
     counts = publish.subscriptions.filter(status__in=SERVED).aggregate(
         subscriptions=Count("pk"), applications=Count("application", distinct=True)
     )
-    return Affected(**counts, agents=publish.cluster.agents.live().count())
+    # Read with its status, a cluster knows their number.
+    known = getattr(publish.cluster, "active_agent_count", None)
+    agents = publish.cluster.agents.live().count() if known is None else known
+    return Affected(**counts, agents=agents)
 
 
 def compare_revisions(publish: ProductPublish, *, number: int, other: int | None = None) -> Preview:
@@ -112,13 +115,15 @@ def refusal(
 ) -> DomainError | None:
     """Why publishing now would be refused, as far as can be said without trying it."""
     definition = definition or definition_of(publish)
+    certificates = [row.certificate for row in definition.listeners if row.certificate]
     try:
-        checks.before_publish(publish, definition)
-        checks.target_unoccupied(publish)
         compiled = compile_bundle(definition)
-        tls.check(publish, compiled.bundle, lock=False)
+        around = claims.look_around(publish, compiled.bundle, actor=actor)
+        checks.before_publish(publish, definition, around)
+        checks.unoccupied(publish, around.occupant)
+        tls.check(publish, compiled.bundle, around, at_hand=certificates)
         checks.something_new(publish, compiled.digest)
-        claims.check(publish, compiled.bundle, actor=actor)
+        claims.check(publish, compiled.bundle, around)
     except DomainError as error:
         return error
     return None

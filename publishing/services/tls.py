@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -16,25 +14,33 @@ from django.utils.translation import ngettext
 from catalog.models import Certificate, Validity
 from core.errors import DomainError
 from publishing.models import ProductPublish, PublishRevision
+from publishing.services.surroundings import Surroundings
 
 Bundle = Mapping[str, Any]
 
 
-def check(publish: ProductPublish, bundle: Bundle, *, lock: bool = True) -> None:
+def check(
+    publish: ProductPublish,
+    bundle: Bundle,
+    around: Surroundings,
+    *,
+    at_hand: Iterable[Certificate] | None = None,
+) -> None:
     """Refuse what clients would refuse: a certificate that is gone, has expired or is for other hosts.
 
-    Locked, the certificates stay as they are until the commit; after the cluster's state, as everywhere.
+    Unless they are at hand, they are locked, and stay as they are until the commit; after the cluster's
+    state, as everywhere.
     """
     named = secrets_of(bundle)
     if not named:
         return
-    rows = Certificate.objects.filter(organization=publish.organization_id, pk__in=named.values())
-    if lock:
-        rows = rows.order_by("pk").select_for_update(no_key=True)
-    found = {str(row.pk): row for row in rows}
+    if at_hand is None:
+        rows = Certificate.objects.filter(pk__in=named.values())
+        at_hand = rows.order_by("pk").select_for_update(no_key=True)
+    found = {str(row.pk): row for row in at_hand if row.organization_id == publish.organization_id}
     for port, secret_id in named.items():
         _check_one(found.get(secret_id), port, bundle["host"])
-    _check_agreement(publish, bundle["host"], named)
+    _check_agreement(around, bundle["host"], named)
 
 
 def secrets_of(bundle: Bundle) -> dict[int, str]:
@@ -131,17 +137,10 @@ def _check_one(certificate: Certificate | None, port: int, host: str) -> None:
         )
 
 
-def _check_agreement(publish: ProductPublish, host: str, named: Mapping[int, str]) -> None:
+def _check_agreement(around: Surroundings, host: str, named: Mapping[int, str]) -> None:
     """Publishes may share a host and a port; the handshake knows no more than these."""
-    others = (
-        ProductPublish.objects.filter(cluster=publish.cluster_id, hostname_base=host)
-        .filter(Q(live_revision__isnull=False) | Q(wanted_revision__isnull=False))
-        .exclude(pk=publish.pk)
-        .select_related("live_revision", "wanted_revision", "product")
-    )
-    for other in others:
-        for revision in filter(None, (other.live_revision, other.wanted_revision)):
-            served = secrets_of(json.loads(revision.document)) if revision.secret_ids else {}
+    for other in around.neighbours:
+        for served in other.secrets:
             clash = [port for port in named if served.get(port, named[port]) != named[port]]
             if clash:
                 raise DomainError(
@@ -149,7 +148,7 @@ def _check_agreement(publish: ProductPublish, host: str, named: Mapping[int, str
                         "%(other)s serves %(host)s on port %(port)d with another certificate, and a "
                         "host has one. Use that one, or replace its content."
                     )
-                    % {"other": other, "host": host, "port": clash[0]},
+                    % {"other": other.name, "host": host, "port": clash[0]},
                     code="certificate_conflict",
                     details={"port": clash[0], "certificate_id": served[clash[0]]},
                 )

@@ -100,7 +100,7 @@ def test_queries_do_not_grow(as_, member, provider, count, django_assert_max_num
     for path in (LIST, f"{LIST}/{service.pk}"):
         with django_assert_max_num_queries(12):
             assert client.get(path).status_code == 200
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(12):
         assert client.get(f"{LIST}/{service.pk}/uses", headers=HTMX).status_code == 200
 
 

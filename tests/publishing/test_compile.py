@@ -323,7 +323,7 @@ def test_paths_join_by_whole_segments(base, path, full):
 
 
 @pytest.mark.django_db
-def test_rows_are_read_in_five_queries_however_many_they_are(django_assert_num_queries):
+def test_rows_are_read_in_two_queries_however_many_they_are(django_assert_num_queries):
     publish = ProductPublishFactory()
     for number in range(5):
         service = ApiServiceFactory(organization=publish.organization)
@@ -332,7 +332,7 @@ def test_rows_are_read_in_five_queries_however_many_they_are(django_assert_num_q
         BackendFactory(service=service)
         PolicyFactory(service=service)
     ListenerFactory(gateway=publish.gateway, port=9090)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(2):
         rows = definition_of(publish)
     with django_assert_num_queries(0):
         compiled = compile_bundle(rows)

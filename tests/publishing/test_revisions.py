@@ -75,7 +75,7 @@ def test_a_list_asks_as_much_for_many_as_for_one(django_assert_num_queries):
     changed.timeout_ms += 1
     changed.save()
     rows = list(ProductPublish.objects.all())
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(3):
         assert revisions.unpublished(rows) == {many[2].pk}
     with django_assert_num_queries(0):
         assert revisions.unpublished([]) == set()
