@@ -270,9 +270,29 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "TEST_REQUEST_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
+# What holds for every operation, in Markdown.
+API_RULES = """The control plane and portal for API gateways.
+
+**Who calls.** `Authorization: Bearer` with an API token or the access token of a sign-in; the portal's
+own pages use their session. A request works in one organization: the token's, or the one of yours that
+`X-Organization` names by its id. Roles are viewer, member and admin; each operation says what it takes.
+
+**Answers** come in one envelope. `data` is what the operation describes; on an error it is null, and
+`error` has a stable `code` for programs, a `message` for people and `details`: for a 400 by field or
+parameter. `request_id` finds the call in the logs.
+
+**Lists** have pages (`page`, `page_size` up to 200). `ordering` takes the fields that it names, and the
+id settles ties, so that no row is on two pages. A parameter or value that does not exist is a 400.
+
+**Edits.** What is read with an `ETag` can be written with `If-Match`: 412 if somebody else changed it
+since, with their version in `error.details.version`. Without `If-Match` the last one wins.
+
+Any operation may also answer 413 (a body over its limit), 415 (another media type), 429 (too often; wait
+for `Retry-After`) and 503 (the database is away; the same).
+"""
 SPECTACULAR_SETTINGS = {
     "TITLE": "imp-gateway",
-    "DESCRIPTION": "The control plane and portal for API gateways.",
+    "DESCRIPTION": API_RULES,
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -284,6 +304,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "OrganizationKind": "accounts.models.Kind",
         "ClusterStatus": "clusters.models.Status",
+        "AgentStatus": ["active", "inactive", "revoked"],
         "PolicyKind": "catalog.models.PolicyKind",
         "CertificateStatus": "catalog.models.Validity",
         "ImportStatus": "catalog.models.ImportStatus",
