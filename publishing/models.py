@@ -332,7 +332,9 @@ class PublishEvent(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
-    note = models.TextField(_("note"), blank=True)
+    note = models.TextField(_("note"), blank=True)  # of the actor; the agent's error of a drift
+    # Of a drift: the digest that the agent served instead, or its beginning; "" for nothing.
+    served = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(_("when"), default=timezone.now, editable=False)
 
     objects = PublishPartQuerySet.as_manager()

@@ -21,7 +21,7 @@ from publishing.models import (
     PublishRevision,
     Visibility,
 )
-from publishing.services import tls
+from publishing.services import drift, tls
 from publishing.services.publishes import MAX_NOTE
 
 # --- Bodies ----------------------------------------------------------------------------------------
@@ -437,6 +437,10 @@ class EventSerializer(serializers.ModelSerializer):
     agent = serializers.CharField(source="agent.name", read_only=True, default=None)
     actor_id = serializers.UUIDField(read_only=True, allow_null=True)
     actor = serializers.CharField(read_only=True, allow_null=True)
+    note = serializers.SerializerMethodField()
+
+    def get_note(self, event: PublishEvent) -> str:
+        return drift.in_words(event)
 
     class Meta:
         model = PublishEvent

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from clusters.models import Agent
 from publishing.models import AgentPublish, ProductPublish, PublishEvent, PublishRevision
 from publishing.states import Happening
@@ -56,7 +58,7 @@ def note(
         row.drifted_at = since
     elif settled and live == wanted and before == live:
         row.drifted_at = now
-        return _event(row, Happening.DRIFTED, _words(row))
+        return _event(row, Happening.DRIFTED, served=row.revision, error=row.error)
     return None
 
 
@@ -80,13 +82,24 @@ def publishes(ids: Iterable[UUID]) -> dict[UUID, ProductPublish]:
     return {row.pk: row for row in deferred.filter(pk__in=list(ids))}
 
 
-def _event(row: AgentPublish, kind: Happening, words: str = "") -> PublishEvent:
-    return PublishEvent(publish=row.publish, kind=kind, agent_id=row.agent_id, note=words)
+def in_words(event: PublishEvent) -> str:
+    """An event's note for its reader; of a drift, what the agent serves instead and its own error."""
+    if event.kind != Happening.DRIFTED:
+        return event.note
+    served = (
+        _("It serves revision %(revision)s instead.") % {"revision": event.served[:8]}
+        if event.served
+        else _("It does not serve it.")
+    )
+    return f"{served} {event.note}" if event.note else served
 
 
-def _words(row: AgentPublish) -> str:
-    served = f"serves revision {row.revision[:8]}" if row.revision else "does not serve it"
-    return f"{served}: {row.error}" if row.error else served
+def _event(
+    row: AgentPublish, kind: Happening, *, served: str = "", error: str = ""
+) -> PublishEvent:
+    return PublishEvent(
+        publish=row.publish, kind=kind, agent_id=row.agent_id, served=served, note=error
+    )
 
 
 def _digest(revision: PublishRevision | None) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from core.durations import words
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish, PublishEvent
+from publishing.services import drift
 from publishing.states import OUTSTANDING, Outcome, Progress, Status
 
 register = template.Library()
@@ -159,6 +160,11 @@ def tally(deployment: Deployment) -> dict[str, int]:
         "failed": outcomes.count(Outcome.FAILED),
         "busy": outcomes.count(Outcome.PENDING) + outcomes.count(Outcome.APPLYING),
     }
+
+
+@register.filter
+def event_note(event: PublishEvent) -> str:
+    return drift.in_words(event)
 
 
 @register.filter

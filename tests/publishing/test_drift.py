@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from clusters.models import Agent
 from publishing import services
-from publishing.models import AgentPublish, ProductPublish
+from publishing.models import AgentPublish, ProductPublish, PublishEvent
+from publishing.services import drift
 from publishing.states import Happening, Progress, Status
 from tests.factories.clusters import AgentFactory
 from tests.factories.publishing import ProductPublishFactory
@@ -52,10 +54,12 @@ def test_drift_is_told_once_and_when_it_is_over(stage):
     says(stage, "", error="not served on port 8080")
     assert (told(stage), live_on(stage)) == (["drifted"], (2, 3))
     event = stage.publish.events.get(kind=Happening.DRIFTED)
-    assert (event.agent, event.note) == (
+    assert (event.agent, event.served, event.note) == (
         stage.agents[0],
-        "does not serve it: not served on port 8080",
+        "",
+        "not served on port 8080",
     )
+    assert drift.in_words(event) == "It does not serve it. not served on port 8080"
     begun = AgentPublish.objects.get(agent=stage.agents[0]).drifted_at
     assert begun is not None
 
@@ -195,3 +199,11 @@ def test_who_serves_what_over_rest(stage):
     assert (drifted["error"], drifted["revision"]) == ("Address already in use", "")
     assert drifted["drifted_at"] is not None
     assert rows[stage.agents[1].name]["drifted_at"] is None
+
+
+def test_a_drift_is_told_in_the_language_of_its_reader(stage):
+    event = PublishEvent(publish=stage.publish, kind=Happening.DRIFTED, served="e" * 64)
+    assert drift.in_words(event) == "It serves revision eeeeeeee instead."
+    with translation.override("ko"):
+        assert "eeeeeeee" in drift.in_words(event)
+        assert drift.in_words(event) != "It serves revision eeeeeeee instead."
