@@ -9,6 +9,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -45,3 +46,32 @@ def asked(request: Any) -> str:
     """The version in If-Match; "" for none, and for "*", which fits any."""
     value = request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"')
     return "" if value == "*" else value
+
+
+def differing(form: Any, stored: Any) -> list[tuple[str, str]]:
+    """What is stored now and differs from what was typed: (label, value).
+
+    `stored` is a form of the same class with what is stored as its initial values.
+    """
+    return [
+        (str(field.label), _shown(field, stored[name].value()))
+        for name, field in form.fields.items()
+        if name in stored.initial and not _same(field, form[name].value(), stored[name].value())
+    ]
+
+
+def _same(field: Any, typed: Any, stored: Any) -> bool:
+    try:
+        return field.to_python(typed) == field.to_python(stored)
+    except ValidationError:
+        return False
+
+
+def _shown(field: Any, value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        rows = (row.values() if isinstance(row, dict) else [row] for row in value)
+        return ", ".join(" ".join(str(each) for each in row if each) for row in rows)
+    choices = {str(key): str(label) for key, label in getattr(field, "choices", ())}
+    return choices.get(str(value), "" if value is None else str(value))

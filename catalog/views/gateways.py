@@ -31,6 +31,7 @@ from catalog.views.shared import (
     rights,
     visible,
 )
+from core import versions
 from core.errors import DomainError, InvalidInput
 from core.filters import refused
 from core.htmx import leave, page
@@ -105,19 +106,20 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     gateway = visible(request, Gateway, pk)
     owner = gateway.organization
     access.require(request.user, gateway.organization_id)
+    seen = request.POST.get("seen", "")
     if _edits_rows(request):
         form = GatewayForm.typed(request.POST)
-        return _form_page(request, form, owner, gateway, part="listeners")
+        return _form_page(request, form, owner, gateway, part="listeners", seen=seen)
     if request.method == "GET":
         return _form_page(request, GatewayForm.of(gateway), owner, gateway)
     form = GatewayForm(request.POST)
     if form.is_valid() and _attempt(
         form,
-        lambda: service.update(actor=request.user, gateway_id=pk, **form.cleaned_data),
+        lambda: service.update(actor=request.user, gateway_id=pk, seen=seen, **form.cleaned_data),
     ):
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:gateway", pk)
-    return _form_page(request, form, owner, gateway)
+    return _form_page(request, form, owner, visible(request, Gateway, pk), seen=seen)
 
 
 @login_required
@@ -170,12 +172,20 @@ def _form_page(
     gateway: Gateway | None = None,
     *,
     part: str = "gateway-form",
+    seen: str = "",
 ) -> HttpResponse:
+    """With what somebody else stored meanwhile, beside what was typed."""
     ours = Certificate.objects.visible_to(request.user).filter(organization=organization)
-    context = {
+    context: dict[str, Any] = {
         "form": form,
         "gateway": gateway,
         "certificates": ours.defer("chain", "sealed_key"),
         "live": gateway.publishes.filter(status="PUBLISHED").count() if gateway else 0,
     }
+    if gateway:
+        context["seen"] = now = versions.of(gateway.updated_at)
+        if _edits_rows(request):  # nothing is saved: what they opened is still what they saw
+            context["seen"] = seen or now
+        elif seen and seen != now:
+            context["theirs"] = versions.differing(form, GatewayForm.of(gateway))
     return page(request, FORM, part, context, 422 if form.errors else 200)

@@ -22,6 +22,7 @@ from catalog.models import ApiService, Product
 from catalog.services import logos
 from catalog.services import products as service
 from catalog.views.shared import creating_in, visible
+from core import versions
 from core.errors import DomainError
 from core.htmx import attempt, leave, page, wants_partial
 
@@ -65,7 +66,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         ticked = list(product.services.values_list("pk", flat=True))
         form = ProductForm.of(product)
         return _form_page(request, form, product.organization, product, ticked=ticked)
-    form = ProductForm(request.POST, request.FILES)
+    form, seen = ProductForm(request.POST, request.FILES), request.POST.get("seen", "")
 
     def update() -> None:
         with transaction.atomic():
@@ -73,6 +74,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
                 actor=request.user,
                 product_id=pk,
                 service_ids=chosen(request.POST),
+                seen=seen,
                 **form.settings(),
             )
             _with_logo(request, form, row)
@@ -80,8 +82,8 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     if _valid(request, form) and attempt(form, update):
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:product", pk)
-    ticked = chosen(request.POST)
-    return _form_page(request, form, product.organization, product, ticked=ticked)
+    ticked, stored = chosen(request.POST), visible(request, Product, pk)
+    return _form_page(request, form, product.organization, stored, ticked=ticked, seen=seen)
 
 
 @login_required
@@ -143,6 +145,8 @@ def _services_page(
 ) -> HttpResponse:
     form, ticked = ProductForm.typed(request.POST), chosen(request.POST)
     context = _form_context(request, form, organization, product, ticked)
+    # Nothing is saved: what they opened is still what they saw.
+    context["seen"] = request.POST.get("seen", "")
     return page(request, FORM, "service-options", context)
 
 
@@ -153,9 +157,23 @@ def _form_page(
     product: Product | None = None,
     *,
     ticked: list[UUID],
+    seen: str = "",
 ) -> HttpResponse:
+    """With what somebody else stored meanwhile, beside what was typed."""
     context = _form_context(request, form, organization, product, ticked)
+    if product:
+        context["seen"] = now = versions.of(product.updated_at)
+        if seen and seen != now:
+            context["theirs"] = _theirs(form, product, ticked)
     return page(request, FORM, "product-form", context, 422 if form.errors else 200)
+
+
+def _theirs(form: ProductForm, product: Product, ticked: list[UUID]) -> list[tuple[str, str]]:
+    found = versions.differing(form, ProductForm.of(product))
+    services = {row.pk: str(row) for row in product.services.all()}
+    if set(services) != set(ticked):
+        found.append((_("API services"), ", ".join(services.values())))
+    return found
 
 
 def _form_context(

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from catalog.models import Gateway
 from clusters.models import Cluster
+from core import versions
 from publishing import services as service
 from publishing import stories, wizard
 from publishing.forms.settings import SettingsForm
@@ -61,14 +62,22 @@ def settings(request: HttpRequest, pk: UUID) -> HttpResponse:
         PlaceForm(request.POST) if request.method == "POST" else PlaceForm.of(_values(publish))
     )
     form.offer(request.user, publish)
+    seen = request.POST.get("seen", "")
     if form.is_valid() and attempt(
         form,
-        lambda: service.update(actor=request.user, publish_id=pk, **form.settings()),
+        lambda: service.update(actor=request.user, publish_id=pk, seen=seen, **form.settings()),
     ):
         messages.success(request, _("The settings are saved. The next publish uses them."))
         return redirect("publishing:detail", pk)
+    if seen:
+        publish = told(request, pk)
+    now = versions.of(publish.updated_at)
     context = stories.head(publish) | {
         "tab": "settings",
+        "seen": now,
+        "theirs": versions.differing(form, PlaceForm.of(_values(publish)))
+        if seen and seen != now
+        else None,
         "form": form,
         "open": publish.status in EDITABLE,
         **wizard.settings_choices(),

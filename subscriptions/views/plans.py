@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import access
 from accounts.models import Role
+from core import versions
 from core.errors import DomainError
 from core.htmx import attempt, leave, page
 from publishing.models import ProductPublish
@@ -65,12 +66,13 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     plan = _plan(request, pk)
     access.require(request.user, plan.publish.organization_id)
     form = PlanForm(request.POST) if request.method == "POST" else PlanForm.of(plan)
+    seen = request.POST.get("seen", "")
     if form.is_valid() and attempt(
-        form, lambda: service.update(actor=request.user, plan_id=pk, **form.settings())
+        form, lambda: service.update(actor=request.user, plan_id=pk, seen=seen, **form.settings())
     ):
         messages.success(request, _("The plan is saved. Subscribers keep their keys."))
         return leave(request, "subscriptions:plans", plan.publish_id)
-    return _form_page(request, form, plan.publish, plan)
+    return _form_page(request, form, plan.publish, _plan(request, pk), seen)
 
 
 @login_required
@@ -108,7 +110,16 @@ def _plan(request: HttpRequest, pk: UUID) -> Plan:
 
 
 def _form_page(
-    request: HttpRequest, form: PlanForm, publish: ProductPublish, plan: Plan | None = None
+    request: HttpRequest,
+    form: PlanForm,
+    publish: ProductPublish,
+    plan: Plan | None = None,
+    seen: str = "",
 ) -> HttpResponse:
+    """With what somebody else stored meanwhile, beside what was typed."""
     context: dict[str, Any] = {"form": form, "publish": publish, "plan": plan}
+    if plan:
+        context["seen"] = versions.of(plan)
+        if seen and seen != context["seen"]:
+            context["theirs"] = versions.differing(form, PlanForm.of(plan))
     return page(request, FORM, "plan-form", context, 422 if form.errors else 200)

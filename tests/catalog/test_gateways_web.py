@@ -320,3 +320,23 @@ def test_a_viewer_changes_no_certificate(client, viewer, provider):
     assert client.get(f"{CERTIFICATES}/{row.pk}").status_code == 200
     for verb in ("replace", "rename", "delete"):
         assert client.post(f"{CERTIFICATES}/{row.pk}/{verb}", {"name": "x"}).status_code == 403
+
+
+def test_two_editors_do_not_overwrite_each_other(browser, provider):
+    gateway = GatewayFactory(organization=provider)
+    url = f"{GATEWAYS}/{gateway.pk}/edit"
+    seen = browser.get(url).context["seen"]
+    browser.post(url, body((8090,), seen=seen, name="theirs"))
+    more = browser.post(url, body((9000,), seen=seen, name="mine", add_listener="1"))
+    assert more.context["seen"] == seen
+
+    stale = browser.post(url, body((9000,), seen=seen, name="mine"))
+
+    assert stale.status_code == 422
+    for words in ("Somebody else changed this", "Name: theirs", "8090 HTTP"):
+        assert words in text(stale)
+    assert 'value="mine"' in stale.content.decode()
+    gateway.refresh_from_db()
+    assert gateway.name == "theirs"
+    again = body((9000,), seen=stale.context["seen"], name="mine")
+    assert browser.post(url, again).status_code == 302

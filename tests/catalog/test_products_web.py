@@ -341,3 +341,30 @@ def test_a_member_may_not_delete(browser, provider):
     product = ProductFactory(organization=provider)
 
     assert browser.post(f"{LIST}/{product.pk}/delete").status_code == 403
+
+
+def test_two_editors_do_not_overwrite_each_other(browser, provider):
+    service = ApiServiceFactory(organization=provider, name="Ledger")
+    product = ProductFactory(organization=provider)
+    url = f"{LIST}/{product.pk}/edit"
+    seen = browser.get(url).context["seen"]
+    theirs = body(seen=seen, description="theirs", categories="a, b", service_ids=[service.pk])
+    browser.post(url, theirs)
+
+    stale = browser.post(url, body(seen=seen, description="mine"))
+
+    assert stale.status_code == 422
+    for words in ("Somebody else changed this", "Description: theirs", "a, b", "Ledger"):
+        assert words in text(stale)
+    assert "mine" in stale.content.decode()
+    product.refresh_from_db()
+    assert product.description == "theirs"
+    again = body(seen=stale.context["seen"], description="mine")
+    assert browser.post(url, again).status_code == 302
+
+
+def test_a_search_for_services_does_not_see_what_others_did(browser, provider):
+    url = f"{LIST}/{ProductFactory(organization=provider).pk}/edit"
+    seen = browser.get(url).context["seen"]
+    browser.post(url, body(seen=seen))
+    assert browser.post(url, body(seen=seen, find_services="1")).context["seen"] == seen

@@ -344,3 +344,22 @@ def test_pages_ask_at_most_twelve_questions(client, crowd, django_assert_max_num
     # What a click would do takes all that it will look at: more, but no more for more rows.
     with django_assert_max_num_queries(12, info="confirm"):
         client.get(f"{one}/publish")
+
+
+def test_two_editors_of_the_settings_do_not_overwrite_each_other(client):
+    publish = ProductPublishFactory()
+    client.force_login(UserFactory(member_of=publish.organization))
+    path = f"/provider/publishes/{publish.pk}/settings"
+    seen = client.get(path).context["seen"]
+    client.post(path, values_of(publish, seen=seen, hostname_base="theirs.example.com"))
+
+    mine = values_of(publish, seen=seen, hostname_base="mine.example.com")
+    stale = client.post(path, mine)
+
+    assert stale.status_code == 422
+    assert "Somebody else changed this" in text(stale)
+    assert "Hostname: theirs.example.com" in text(stale)
+    assert 'value="mine.example.com"' in stale.content.decode()
+    publish.refresh_from_db()
+    assert publish.hostname_base == "theirs.example.com"
+    assert client.post(path, mine | {"seen": stale.context["seen"]}).status_code == 302

@@ -127,3 +127,21 @@ def test_a_viewer_reads_and_changes_nothing(client, provider_viewer, publish):
     assert client.post(url(publish, "/new"), body()).status_code == 403
     assert client.post(f"/provider/plans/{plan.pk}/edit", body()).status_code == 403
     assert client.post(f"/provider/plans/{plan.pk}/delete").status_code == 403
+
+
+def test_two_editors_do_not_overwrite_each_other(browser, publish):
+    plan = PlanFactory(publish=publish)
+    address = f"/provider/plans/{plan.pk}/edit"
+    seen = browser.get(address).context["seen"]
+    browser.post(address, body(seen=seen, name="Theirs", approval="yes"))
+
+    stale = browser.post(address, body(seen=seen, name="Mine", approval="no"))
+
+    assert stale.status_code == 422
+    for words in ("Somebody else changed this", "Name: Theirs", "We approve each one"):
+        assert words in text(stale)
+    assert 'value="Mine"' in stale.content.decode()
+    plan.refresh_from_db()
+    assert plan.name == "Theirs"
+    again = body(seen=stale.context["seen"], name="Mine")
+    assert browser.post(address, again).status_code == 302
