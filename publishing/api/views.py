@@ -262,7 +262,8 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         responses=shapes.ChangesSerializer,
     )
     def changes(self, request: Request, pk: UUID) -> Response:
-        row = self._seen(pk)
+        rows = ProductPublish.objects.visible_to(request.user)
+        row = get_object_or_404(rows.select_related("live_revision", "organization"), pk=pk)
         definition = definition_of(row)
         found = revisions.pending(row, definition=definition)
         refusal = (
