@@ -228,10 +228,21 @@ def _clusters(row: Certificate) -> list[UUID]:
 
 
 def _held(actor: Any, certificate_id: UUID) -> Certificate:
-    """Lock it for a new version: the clusters before it, as publishing does."""
+    """Lock it for a new version: the clusters before it, as publishing does.
+
+    A publish that came between may serve it on one cluster more. That one must not be locked now, since the
+    next publish there holds it and waits for the certificate: so all is let go and taken again.
+    """
     row = _visible(actor, certificate_id)
-    list(ClusterState.objects.filter(pk__in=_clusters(row)).order_by("pk").select_for_update())
-    return _locked(actor, certificate_id)
+    while True:
+        before = transaction.savepoint()
+        clusters = _clusters(row)
+        list(ClusterState.objects.filter(pk__in=clusters).order_by("pk").select_for_update())
+        locked = _locked(actor, certificate_id)
+        if set(_clusters(row)) <= set(clusters):
+            transaction.savepoint_commit(before)
+            return locked
+        transaction.savepoint_rollback(before)
 
 
 def _locked(actor: Any, certificate_id: UUID, role: Role = Role.MEMBER) -> Certificate:
