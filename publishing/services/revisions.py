@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Prefetch, prefetch_related_objects
 
 from core.errors import DomainError
 from publishing.compile import Definition, compile_bundle, definition_of, definitions_of
@@ -76,20 +76,18 @@ def unpublished(publishes: Iterable[ProductPublish]) -> set[UUID]:
     For lists: a handful of queries, however many publishes.
     """
     rows = [row for row in publishes if row.live_revision_id and row.wanted_revision_id]
-    wanted = dict(
-        PublishRevision.objects.filter(pk__in=[row.wanted_revision_id for row in rows])
-        .order_by()
-        .values_list("publish_id", "digest")
-    )
+    digests = Prefetch("wanted_revision", PublishRevision.objects.defer("document"))
+    prefetch_related_objects(rows, digests)  # no query where they are at hand
     found = set()
     for definition in definitions_of(rows) if rows else ():
-        publish_id = definition.publish.pk
+        publish = definition.publish
+        assert publish.wanted_revision is not None
         try:
-            same = compile_bundle(definition).digest == wanted[publish_id]
+            same = compile_bundle(definition).digest == publish.wanted_revision.digest
         except DomainError:  # what cannot be sent as it is was changed since it was sent
             same = False
         if not same:
-            found.add(publish_id)
+            found.add(publish.pk)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -33,12 +34,17 @@ MAX_DIGITS = 9
 def publishes(request: HttpRequest) -> HttpResponse:
     mine = own(request)
     chosen = ProductPublishFilter(request.GET, stories.rows(mine))
-    counts = dict(mine.order_by().values_list("status").annotate(Count("pk")))
+    groups = mine.order_by().values_list("status", "cluster", "cluster__name")
+    counts: Counter[str] = Counter()
+    clusters = {}
+    for status, cluster, name, count in groups.annotate(Count("pk")):
+        counts[status] += count
+        clusters[cluster] = name
     context = _listing(request, chosen, ["-created_at", "pk"]) | {
         "segments": [("", _("All"), sum(counts.values()))]
-        + [(value, label, counts.get(value, 0)) for value, label in Status.choices],
+        + [(value, label, counts[value]) for value, label in Status.choices],
         "drafts": _drafts(request),
-        "clusters": _clusters(mine),
+        "clusters": sorted(clusters.items(), key=lambda each: each[1]),
         "environments": Environment.values,
     }
     return page(request, "publishing/list.html", "publish-rows", context)

@@ -363,3 +363,14 @@ def test_two_editors_of_the_settings_do_not_overwrite_each_other(client):
     publish.refresh_from_db()
     assert publish.hostname_base == "theirs.example.com"
     assert client.post(path, mine | {"seen": stale.context["seen"]}).status_code == 302
+
+
+def test_the_list_marks_what_is_defined_otherwise_by_now(client, stage):
+    client.force_login(UserFactory(member_of=stage.publish.organization))
+    assert "changes not yet published" not in text(client.get("/provider/publishes"))
+
+    stage.publish.product.services.first().routes.update(timeout_ms=1234)
+
+    for headers in ({}, HTMX):
+        part = client.get("/provider/publishes", headers=headers)
+        assert "changes not yet published" in text(part)
