@@ -31,8 +31,8 @@ demo: $(STAMPS)/demo $(STAMPS)/assets ## Run the whole product on this machine; 
 demo-reset: $(STAMPS)/demo ## Wipe the demo's data
 	@$(PY) -m deploy.local.demo reset
 
-test: setup ## Run the tests against real PostgreSQL, Valkey and Envoy; ARGS="-k name" narrows
-	@$(PY) -m pytest $(ARGS)
+test: setup ## Run the tests against real PostgreSQL, Valkey and Envoy; ARGS="-k name" narrows, WORKERS=0 is one process
+	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadfile $(ARGS)
 
 smoke: $(STAMPS)/demo $(STAMPS)/assets ## Do the main job headless, then break things; SMOKE=main: only the first minute
 	@$(PY) -m deploy.local.smoke
