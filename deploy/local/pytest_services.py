@@ -5,14 +5,22 @@ environment must stand when this module is imported (`-p` in pyproject.toml). Th
 start with the first test.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.throwaway import Throwaway
 
+# What pytest named, as against whoever started it: its worker processes have servers of their own.
+NAMED = "PYTEST_NAMED_SERVERS"
+
+for name in os.environ.pop(NAMED, "").split():
+    del os.environ[name]
+given = set(os.environ)
 SERVERS = Throwaway()
 SERVERS.set_environment()
+os.environ[NAMED] = " ".join({"DATABASE_URL", "REDIS_URL"} - given)
 
 
 def pytest_configure(config: pytest.Config) -> None:
