@@ -204,6 +204,21 @@ class TestShell:
         assert response.status_code == 404
         assert "There is nothing here" in response.content.decode()
 
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/nothing", 404), ("/provider/products/new", 403)]
+    )
+    def test_error_pages_keep_the_menu_of_whoever_is_signed_in(self, client, member, path, status):
+        response = client.get(path)
+
+        assert response.status_code == status
+        assert 'aria-label="Main menu"' in response.content.decode()
+
+    def test_strangers_get_error_pages_without_a_menu(self, client):
+        response = client.get("/nothing")
+
+        assert response.status_code == 404
+        assert "Main menu" not in response.content.decode()
+
     @pytest.mark.urls("tests.core.broken_urls")
     def test_a_crash_says_how_to_find_it(self, client):
         client.raise_request_exception = False
