@@ -40,3 +40,9 @@ def record(
         user_agent=where.user_agent[:300],
         request_id=where.request_id,
     )
+
+
+def note(target: Model, actor: Any, action: str, **change: Any) -> None:
+    """In the trail of the organization whose row `target` is."""
+    organization_id = target.organization_id  # type: ignore[attr-defined]
+    record(actor=actor, action=action, target=target, organization_id=organization_id, **change)

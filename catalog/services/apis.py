@@ -40,7 +40,7 @@ def create(
     _describe(service, name, version, description, base_path)
     _save(service)
     _set_parts(service, routes, backends, policies)
-    _record(service, actor, "api_service.create", after=facts(service))
+    audit.note(service, actor, "api_service.create", after=facts(service))
     return service
 
 
@@ -76,7 +76,7 @@ def update(
     _set_parts(service, routes, backends, policies)
     after = facts(service)
     if after != before:
-        _record(service, actor, "api_service.update", **_differing(before, after))
+        audit.note(service, actor, "api_service.update", **_differing(before, after))
     return service
 
 
@@ -95,7 +95,7 @@ def delete(*, actor: Any, service_id: UUID, seen: str = "") -> None:
             code="service_in_use",
             details={"products": [{"id": str(row.pk), "name": str(row)} for row in products]},
         )
-    _record(service, actor, "api_service.delete", before=facts(service))
+    audit.note(service, actor, "api_service.delete", before=facts(service))
     service.delete()
 
 
@@ -130,7 +130,7 @@ def touch(service: ApiService, actor: Any, *, before: dict[str, Any]) -> None:
     service.save(update_fields=["updated_at"])
     after = facts(service)
     if after != before:
-        _record(service, actor, "api_service.update", **_differing(before, after))
+        audit.note(service, actor, "api_service.update", **_differing(before, after))
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -182,13 +182,3 @@ def _save(service: ApiService) -> None:
     )
     with refused_by("catalog_apiservice_name_version_once", taken):
         service.save()
-
-
-def _record(service: ApiService, actor: Any, action: str, **states: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=service,
-        organization_id=service.organization_id,
-        **states,
-    )

@@ -34,7 +34,7 @@ def upload(
     row = Certificate(organization=provider, name=_name(name))
     _fill(row, material.read(certificate, private_key))
     _save(row)
-    _record(row, actor, "certificate.upload", after=facts(row))
+    audit.note(row, actor, "certificate.upload", after=facts(row))
     return row
 
 
@@ -69,7 +69,7 @@ def replace(
     _save(row)
     if renewed:
         _reach_gateways(row)
-    _record(row, actor, "certificate.replace", before=before, after=facts(row))
+    audit.note(row, actor, "certificate.replace", before=before, after=facts(row))
     return row
 
 
@@ -82,7 +82,9 @@ def rename(*, actor: Any, certificate_id: UUID, name: str, seen: str = "") -> Ce
     row.name = _name(name)
     if row.name != before:
         _save(row)
-        _record(row, actor, "certificate.rename", before={"name": before}, after={"name": row.name})
+        audit.note(
+            row, actor, "certificate.rename", before={"name": before}, after={"name": row.name}
+        )
     return row
 
 
@@ -92,7 +94,7 @@ def delete(*, actor: Any, certificate_id: UUID, seen: str = "") -> None:
     row = _locked(actor, certificate_id, Role.ADMIN)
     versions.check(row.updated_at, seen)
     _refuse_used(row)
-    _record(row, actor, "certificate.delete", before=facts(row))
+    audit.note(row, actor, "certificate.delete", before=facts(row))
     row.delete()
 
 
@@ -265,9 +267,3 @@ def _save(row: Certificate) -> None:
     )
     with refused_by("catalog_certificate_name_once", taken):
         row.save()
-
-
-def _record(row: Certificate, actor: Any, action: str, **states: Any) -> None:
-    audit.record(
-        actor=actor, action=action, target=row, organization_id=row.organization_id, **states
-    )

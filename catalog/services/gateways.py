@@ -38,7 +38,7 @@ def create(
     _describe(gateway, name, gateway_class, description)
     _save(gateway)
     parts.set_listeners(gateway, listeners)
-    _record(gateway, actor, "gateway.create", after=facts(gateway))
+    audit.note(gateway, actor, "gateway.create", after=facts(gateway))
     return gateway
 
 
@@ -71,7 +71,7 @@ def update(
         parts.set_listeners(gateway, listeners)
     after = facts(gateway)
     if after != before:
-        _record(gateway, actor, "gateway.update", before=before, after=after)
+        audit.note(gateway, actor, "gateway.update", before=before, after=after)
     return gateway
 
 
@@ -81,7 +81,7 @@ def delete(*, actor: Any, gateway_id: UUID, seen: str = "") -> None:
     gateway = _locked(actor, gateway_id, Role.ADMIN)
     versions.check(gateway.updated_at, seen)
     refuse_published(gateway, "gateway_in_use")
-    _record(gateway, actor, "gateway.delete", before=facts(gateway))
+    audit.note(gateway, actor, "gateway.delete", before=facts(gateway))
     gateway.delete()
 
 
@@ -120,13 +120,3 @@ def _save(gateway: Gateway) -> None:
     )
     with refused_by("catalog_gateway_name_once", taken):
         gateway.save()
-
-
-def _record(gateway: Gateway, actor: Any, action: str, **states: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=gateway,
-        organization_id=gateway.organization_id,
-        **states,
-    )

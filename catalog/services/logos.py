@@ -8,9 +8,10 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts import audit
 from catalog.logos import redrawn
 from catalog.models import Logo, Product
-from catalog.services.products import facts, locked, record
+from catalog.services.products import facts, locked
 from core import versions
 
 
@@ -42,4 +43,4 @@ def _replace(product: Product, logo: Logo | None, actor: Any) -> None:
     product.save(update_fields=["logo", "updated_at"])
     if old is not None:
         old.delete()
-    record(product, actor, "product.logo", before=before, after=facts(product))
+    audit.note(product, actor, "product.logo", before=before, after=facts(product))

@@ -39,7 +39,7 @@ def create(
     _describe(product, name, version, description, categories, docs_url)
     _save(product)
     product.services.set(_services(actor, product, service_ids))
-    record(product, actor, "product.create", after=facts(product))
+    audit.note(product, actor, "product.create", after=facts(product))
     return product
 
 
@@ -76,7 +76,7 @@ def update(
         product.services.set(_services(actor, product, service_ids))
     after = facts(product)
     if after != before:
-        record(product, actor, "product.update", before=before, after=after)
+        audit.note(product, actor, "product.update", before=before, after=after)
     return product
 
 
@@ -86,7 +86,7 @@ def delete(*, actor: Any, product_id: UUID, seen: str = "") -> None:
     product = locked(actor, product_id, Role.ADMIN)
     versions.check(product.updated_at, seen)
     refuse_published(product, "product_in_use")
-    record(product, actor, "product.delete", before=facts(product))
+    audit.note(product, actor, "product.delete", before=facts(product))
     logo = product.logo
     product.delete()
     if logo is not None:
@@ -175,13 +175,3 @@ def _save(product: Product) -> None:
     )
     with refused_by("catalog_product_name_version_once", taken):
         product.save()
-
-
-def record(product: Product, actor: Any, action: str, **states: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=product,
-        organization_id=product.organization_id,
-        **states,
-    )

@@ -40,7 +40,7 @@ def create(*, actor: Any, organization_id: UUID, **settings: Unpack[Settings]) -
     cluster.open_to.set(_providers(settings.get("open_to", ())))
     ClusterState.objects.create(cluster=cluster)
     regions.remember(organization_id=operator.pk, name=cluster.region)
-    _record(cluster, actor, "cluster.create", after=describe(cluster))
+    audit.note(cluster, actor, "cluster.create", after=describe(cluster))
     announce(cluster)
     return cluster
 
@@ -67,7 +67,7 @@ def update(
     if any(after[field] != before[field] for field in ("allowed_networks", "trusted_hops")):
         _bump(cluster)
     changed = [field for field in after if after[field] != before[field]]
-    _record(
+    audit.note(
         cluster,
         actor,
         "cluster.update",
@@ -86,12 +86,14 @@ def set_maintenance(
     enabled: bool,
     reason: str = "",
     until: datetime | None = None,
+    version: str = "",
 ) -> Cluster:
     """Maintenance blocks new publishes, keeps what is live and never blocks a withdrawal.
 
-    Starting it again while it lasts changes reason and end, not since when.
+    Starting it again while it lasts changes reason and end, not since when. `version` as in update.
     """
     cluster = _locked(actor, cluster_id)
+    versions.check(cluster.updated_at, version)
     was = cluster.maintained
     if not enabled and not was and cluster.maintenance_since is None:
         return cluster
@@ -108,7 +110,7 @@ def set_maintenance(
         update_fields=["maintenance_since", "maintenance_until", "maintenance_reason", "updated_at"]
     )
     action = "cluster.maintenance_start" if enabled else "cluster.maintenance_end"
-    _record(cluster, actor, action, before=before, after=_maintenance(cluster))
+    audit.note(cluster, actor, action, before=before, after=_maintenance(cluster))
     _tell_providers(cluster)
     announce(cluster)
     notify.wake(cluster.pk)
@@ -134,7 +136,7 @@ def delete(*, actor: Any, cluster_id: UUID, version: str = "") -> None:
         others = [] if withdrawn else sorted(map(str, error.protected_objects))
         raise _in_use(cluster, [], withdrawn, others) from None
     cluster.pk = pk
-    _record(cluster, actor, "cluster.delete", before=before)
+    audit.note(cluster, actor, "cluster.delete", before=before)
     announce(cluster)
 
 
@@ -269,14 +271,4 @@ def _in_use(
                 {"id": str(row.pk), "name": str(row), "status": row.status} for row in publishes
             ],
         },
-    )
-
-
-def _record(cluster: Cluster, actor: Any, action: str, **change: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=cluster,
-        organization_id=cluster.organization_id,
-        **change,
     )

@@ -19,8 +19,9 @@ from clusters import stories
 from clusters.filters import ClusterFilter, label_pairs
 from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
-from clusters.views.shared import page, visible
+from clusters.views.shared import visible
 from core.filters import refused
+from core.htmx import page
 
 PAGE_SIZE = 25
 TRAIL_SIZE = 50

@@ -15,8 +15,8 @@ from clusters import fleet
 from clusters.filters import AgentFilter
 from clusters.models import Agent
 from clusters.views.browse import may_register
-from clusters.views.shared import page
 from core.filters import refused
+from core.htmx import page
 
 PAGE_SIZE = 50
 STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]

@@ -21,8 +21,9 @@ from clusters.services import agents as agent_service
 from clusters.services import tokens as service
 from clusters.services.manifests import kubernetes_manifest
 from clusters.views.browse import story
-from clusters.views.shared import attempt, leave, page, visible
+from clusters.views.shared import visible
 from core.errors import DomainError
+from core.htmx import attempt, leave, page
 
 
 @login_required

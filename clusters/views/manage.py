@@ -10,6 +10,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -20,9 +22,10 @@ from clusters.forms import OTHER, ClusterForm, DeleteForm, MaintenanceForm
 from clusters.models import Cluster
 from clusters.services import clusters as service
 from clusters.services import regions
-from clusters.views.shared import attempt, leave, page, visible
+from clusters.views.shared import visible
 from core import versions
 from core.errors import InvalidInput
+from core.htmx import attempt, leave, page
 
 FORM = "clusters/form.html"
 
@@ -77,19 +80,20 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     access.require(request.user, cluster.organization_id)
     if _edits_labels(request):
         form = ClusterForm.typed(request.POST)
-        return page(request, FORM, "labels", _form_context(request, form, cluster))
+        context = _form_context(request, form, cluster)
+        # Nothing is saved: what they opened is still what they saw.
+        context["seen"] = request.POST.get("seen") or context["seen"]
+        return page(request, FORM, "labels", context)
     if request.method == "GET":
         return _form_page(request, ClusterForm.of(cluster), cluster)
-    form, version = ClusterForm(request.POST), request.POST.get("version", "")
+    form, seen = ClusterForm(request.POST), request.POST.get("seen", "")
     if form.is_valid() and attempt(
         form,
-        lambda: service.update(
-            actor=request.user, cluster_id=pk, version=version, **form.settings()
-        ),
+        lambda: service.update(actor=request.user, cluster_id=pk, version=seen, **form.settings()),
     ):
         messages.success(request, _("The settings are saved."))
         return leave(request, "clusters:detail", pk)
-    return _form_page(request, form, visible(request, pk), version)
+    return _form_page(request, form, visible(request, pk), seen)
 
 
 @login_required
@@ -101,15 +105,19 @@ def maintenance(request: HttpRequest, pk: UUID) -> HttpResponse:
         service.set_maintenance(actor=request.user, cluster_id=pk, enabled=False)
         messages.success(request, _("Maintenance ended. Publishes go out again."))
         return leave(request, "clusters:detail", pk)
-    form = MaintenanceForm(request.POST or None, initial={"reason": cluster.maintenance_reason})
+    form, seen = MaintenanceForm(request.POST or None, cluster=cluster), request.POST.get("seen", "")
     if form.is_valid() and attempt(
         form,
         lambda: service.set_maintenance(
-            actor=request.user, cluster_id=pk, enabled=True, **form.terms()
+            actor=request.user, cluster_id=pk, enabled=True, version=seen, **form.terms()
         ),
     ):
+        messages.success(request, _("%(name)s is in maintenance.") % {"name": cluster.name})
         return leave(request, "clusters:detail", pk)
-    context = {"cluster": cluster, "form": form, "dialog": "maintenance"}
+    now = visible(request, pk)
+    context = {"cluster": now, "form": form, "seen": versions.of(now.updated_at)}
+    if seen not in {"", context["seen"]}:
+        context["theirs"] = _maintenance_now(now)
     return _dialog(request, "clusters/maintenance.html", context, form)
 
 
@@ -127,6 +135,15 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _dialog(request, "clusters/delete.html", context, form)
 
 
+def _maintenance_now(cluster: Cluster) -> list[tuple[str, str]]:
+    """What somebody else stored meanwhile, for components/theirs.html."""
+    if not cluster.maintained:
+        return [(_("Maintenance"), _("off"))]
+    until = cluster.maintenance_until
+    end = localize(timezone.localtime(until)) if until else _("when somebody ends it")
+    return [(_("Reason"), cluster.maintenance_reason), (_("Ends"), end)]
+
+
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
@@ -139,11 +156,11 @@ def _edits_labels(request: HttpRequest) -> bool:
 
 
 def _form_page(
-    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None, version: str = ""
+    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None, seen: str = ""
 ) -> HttpResponse:
     context = _form_context(request, form, cluster)
-    if cluster and version not in {"", versions.of(cluster.updated_at)} and form.is_bound:
-        context["theirs"] = form.compared(cluster)
+    if cluster and seen not in {"", context["seen"]}:
+        context["theirs"] = versions.differing(form, ClusterForm.of(cluster))
     status = 422 if form.errors else 200
     return page(request, FORM, "cluster-form", context, status)
 
@@ -159,7 +176,7 @@ def _form_context(
         "regions": sorted({*regions.names(owner), *([cluster.region] if cluster else [])}),
         "region": chosen,
         "other": OTHER,
-        "version": versions.of(cluster.updated_at) if cluster else "",
+        "seen": versions.of(cluster.updated_at) if cluster else "",
     }
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
+from accounts import audit
 from clusters.models import Agent, ClusterState
 from core import faultpoint, notify
 from publishing.models import (
@@ -24,7 +25,7 @@ from publishing.models import (
 )
 from publishing.services import claims, quorum
 from publishing.services.quorum import NO_AGENT
-from publishing.services.timeline import record, tell
+from publishing.services.timeline import tell
 from publishing.states import (
     OPEN,
     Happening,
@@ -188,7 +189,7 @@ def fail(publish: ProductPublish, deployment: Deployment, *, agent: Agent, error
     """One refusal is enough: every gateway goes back to what was live, whoever joins later too."""
     _move(publish, deployment, Progress.FAILED, detail=f"{agent.name}: {error}")
     _want(publish, publish.live_revision)
-    record(publish, agent, "deployment.fail", after=_about(deployment) | {"error": error})
+    audit.note(publish, agent, "deployment.fail", after=_about(deployment) | {"error": error})
 
 
 def _succeed(publish: ProductPublish, deployment: Deployment) -> None:
@@ -209,7 +210,7 @@ def _succeed(publish: ProductPublish, deployment: Deployment) -> None:
     published = deployment.kind == Kind.PUBLISH
     happening = Happening.PUBLISHED if published else Happening.WITHDRAWN
     tell(publish, happening, actor=deployment.requested_by, deployment=deployment)
-    record(publish, None, "deployment.succeed", after=_about(deployment))
+    audit.note(publish, None, "deployment.succeed", after=_about(deployment))
 
 
 def _want(publish: ProductPublish, revision: PublishRevision | None) -> int:

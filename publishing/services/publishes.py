@@ -9,7 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
-from accounts import access
+from accounts import access, audit
 from accounts.models import Kind as OrganizationKind
 from accounts.models import Organization, Role
 from catalog.models import Gateway, Product
@@ -21,7 +21,7 @@ from publishing.compile import Compiled, compile_bundle, definition_of
 from publishing.models import Deployment, ProductPublish, PublishRevision
 from publishing.rules import Settings
 from publishing.services import checks, claims, deployments, tls
-from publishing.services.timeline import announce, record, tell
+from publishing.services.timeline import announce, tell
 from publishing.states import (
     Happening,
     Kind,
@@ -70,7 +70,7 @@ def create(
     publish.save(force_insert=True)
     tell(publish, Happening.CREATED, actor=actor)
     announce(publish)
-    record(publish, actor, "publish.create", after=describe(publish))
+    audit.note(publish, actor, "publish.create", after=describe(publish))
     return publish
 
 
@@ -108,7 +108,7 @@ def update(
     tell(publish, Happening.EDITED, actor=actor)
     announce(publish)
     changed = [field for field in after if after[field] != before[field]]
-    record(
+    audit.note(
         publish,
         actor,
         "publish.update",
@@ -135,7 +135,7 @@ def delete(*, actor: Any, publish_id: UUID, seen: str = "") -> None:
             code="subscriptions_open",
             details={"status": publish.status, "subscriptions": count},
         )
-    record(publish, actor, "publish.delete", before=describe(publish))
+    audit.note(publish, actor, "publish.delete", before=describe(publish))
     announce(publish)
     publish.delete()
 
@@ -203,7 +203,7 @@ def cancel(*, actor: Any, deployment_id: UUID) -> Deployment:
         )
     deployments.cancel(row, deployment, actor=actor)
     announce(row)
-    record(row, actor, "deployment.cancel", before={"number": deployment.number})
+    audit.note(row, actor, "deployment.cancel", before={"number": deployment.number})
     return deployment
 
 
@@ -279,7 +279,7 @@ def note_of(value: str, *, field: str) -> str:
 def note_request(deployment: Deployment, actor: Any, action: str = "") -> None:
     announce(deployment.publish)
     revision = deployment.revision
-    record(
+    audit.note(
         deployment.publish,
         actor,
         f"publish.{action or deployment.kind}",

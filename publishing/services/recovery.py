@@ -10,12 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from accounts.models import Role
 from core.errors import DomainError, InvalidInput, InvalidTransition
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.services import checks, claims, deployments, quorum
 from publishing.services.publishes import MissingReference, note_of, note_request, workable
-from publishing.services.timeline import announce, record, tell
+from publishing.services.timeline import announce, tell
 from publishing.states import OUTSTANDING, Happening, Kind, Status, in_words
 
 
@@ -72,7 +73,7 @@ def waive(*, actor: Any, deployment_id: UUID, agent_id: UUID, name: str) -> Depl
     deployments.waive(row, deployment, verdict, actor=actor)
     announce(row)
     about = {"number": deployment.number, "agent": verdict.agent.name}
-    record(row, actor, "deployment.waive", after=about)
+    audit.note(row, actor, "deployment.waive", after=about)
     return deployment
 
 
@@ -111,5 +112,5 @@ def restore(*, actor: Any, publish_id: UUID) -> ProductPublish:
     deployments.renew(row)
     tell(row, Happening.RESTORE, actor=actor)
     announce(row)
-    record(row, actor, "publish.restore")
+    audit.note(row, actor, "publish.restore")
     return row

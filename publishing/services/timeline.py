@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts import audit
 from clusters.models import Agent
 from clusters.services.clusters import announce as announce_cluster
 from core import notify
@@ -32,13 +31,3 @@ def announce(publish: ProductPublish) -> None:
     notify.on_commit(f"publish.{publish.pk}")
     notify.on_commit(f"publishes.org.{publish.organization_id}")
     announce_cluster(publish.cluster)
-
-
-def record(publish: ProductPublish, actor: Any, action: str, **change: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=publish,
-        organization_id=publish.organization_id,
-        **change,
-    )

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import access
 from accounts.models import Role
 from core.errors import DomainError
+from core.htmx import leave, page
 from publishing import services as service
 from publishing import stories
 from publishing.compile import definition_of
@@ -25,7 +26,7 @@ from publishing.forms.actions import PublishForm, RollBackForm, WaiveForm, Withd
 from publishing.models import Deployment
 from publishing.services import revisions
 from publishing.views.browse import deployment_context, detail_context, revision_context
-from publishing.views.shared import attempt, explain, leave, page, told, typed
+from publishing.views.shared import attempt, explain, told, typed
 
 
 @login_required

@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
+from core.htmx import page
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
 from publishing.models import Deployment, Environment, PublishDraft
 from publishing.services import revisions as compared
 from publishing.states import Kind, Progress, Status
-from publishing.views.shared import own, page, told
+from publishing.views.shared import own, told
 
 PAGE_SIZE = 25
 DRAFTS = 10

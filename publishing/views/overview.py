@@ -8,8 +8,8 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
 from accounts.models import Kind
+from core.htmx import page
 from publishing import overview
-from publishing.views.shared import page
 
 
 @login_required

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 
 from core.errors import DomainError, InvalidInput
-from core.htmx import wants_partial
 from publishing import stories
 from publishing.models import ProductPublish, ProductPublishQuerySet
 
@@ -46,19 +45,3 @@ def explain(form: Any, error: DomainError) -> None:
     """ "auth_config.issuer" is the form's issuer."""
     named = error.field.rpartition(".")[2] if isinstance(error, InvalidInput) else None
     form.add_error(named if named in form.fields else None, error.message)
-
-
-def page(
-    request: HttpRequest, template: str, partial: str, context: dict[str, Any], status: int = 200
-) -> HttpResponse:
-    """The whole page, or only the named part when htmx asks."""
-    name = f"{template}#{partial}" if wants_partial(request) else template
-    return render(request, name, context, status=status)
-
-
-def leave(request: HttpRequest, to: str, *args: Any) -> HttpResponse:
-    """Go to another page; from inside a dialog, too."""
-    response = redirect(to, *args)
-    if wants_partial(request):
-        return HttpResponse(headers={"HX-Redirect": response.url})
-    return response
