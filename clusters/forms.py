@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.http import QueryDict
 from django.urls import reverse_lazy
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Kind, Organization
 from clusters import rules
 from clusters.models import MAX_HOPS, Cluster
 from clusters.services.tokens import DEFAULT_TTL
+from core.durations import words
 
 INPUT = {"autocomplete": "off"}
 EXACT = INPUT | {"spellcheck": "false", "autocapitalize": "none"}
@@ -32,6 +34,7 @@ CHECKED = {
     "hx-sync": "this:replace",
 }
 OTHER = "+"  # no region: names are not checked, and yet nobody calls one so
+AS_IT_IS = -1  # of maintenance: the end that is set already
 Pairs = list[tuple[str, str]]
 
 
@@ -49,9 +52,10 @@ class LabelsWidget(forms.Widget):
 class LabelsField(forms.Field):
     widget = LabelsWidget
 
-    def to_python(self, value: Pairs | None) -> dict[str, str]:
+    def to_python(self, value: Mapping[str, str] | Pairs | None) -> dict[str, str]:
         labels: dict[str, str] = {}
-        for key, content in ((key.strip(), text.strip()) for key, text in value or []):
+        rows = value.items() if isinstance(value, Mapping) else value or []
+        for key, content in ((key.strip(), text.strip()) for key, text in rows):
             if not key and not content:
                 continue
             if key in labels:
@@ -175,19 +179,6 @@ class ClusterForm(forms.Form):
             }
         )
 
-    def compared(self, cluster: Cluster) -> list[tuple[Any, str]]:
-        """What is stored now where it differs from what was typed: the field's label and the value."""
-        stored = ClusterForm.of(cluster).initial
-        return [
-            (self.fields[name].label, _in_words(stored[name]))
-            for name in stored
-            if name in self.cleaned_data and _in_words(stored[name]) != self._typed(name)
-        ]
-
-    def _typed(self, name: str) -> str:
-        value = self.cleaned_data[name]
-        return _in_words([row.pk for row in value] if name == "open_to" else value)
-
     @classmethod
     def typed(cls, data: QueryDict) -> ClusterForm:
         """What was typed so far, not judged yet; one label row more or less, if a button says so."""
@@ -217,14 +208,6 @@ class ClusterForm(forms.Form):
         }
 
 
-def _in_words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={content}" for key, content in sorted(value.items()))
-    if isinstance(value, list | tuple):
-        return ", ".join(sorted(map(str, value)))
-    return str(value)
-
-
 class MaintenanceForm(forms.Form):
     """Durations instead of a date: nobody has to think of the server's time zone."""
 
@@ -239,21 +222,35 @@ class MaintenanceForm(forms.Form):
         label=_("Ends"),
         choices=[
             (0, _("When I end it")),
-            (1800, _("By itself in 30 minutes")),
+            (HOUR // 2, _("By itself in 30 minutes")),
             (HOUR, _("By itself in 1 hour")),
             (2 * HOUR, _("By itself in 2 hours")),
             (4 * HOUR, _("By itself in 4 hours")),
             (8 * HOUR, _("By itself in 8 hours")),
             (24 * HOUR, _("By itself in 24 hours")),
+            (72 * HOUR, _("By itself in 3 days")),
         ],
         coerce=int,
+        error_messages={"invalid_choice": _("This end is past or changed. Choose another one.")},
         widget=forms.Select,
     )
 
+    def __init__(self, *args: Any, cluster: Cluster, **kwargs: Any) -> None:
+        super().__init__(*args, initial={"reason": cluster.maintenance_reason}, **kwargs)
+        self.until = cluster.maintenance_until if cluster.maintained else None
+        if self.until:
+            rest = words(self.until - timezone.now(), "left", get_language() or "en")
+            kept = (AS_IT_IS, _("As planned: by itself in %(rest)s") % {"rest": rest})
+            self.fields["lasts"].choices = [kept, *self.fields["lasts"].choices]
+
     def terms(self) -> dict[str, Any]:
+        return {"reason": self.cleaned_data["reason"], "until": self._end()}
+
+    def _end(self) -> datetime | None:
         seconds = self.cleaned_data["lasts"]
-        until = timezone.now() + timedelta(seconds=seconds) if seconds else None
-        return {"reason": self.cleaned_data["reason"], "until": until}
+        if seconds == AS_IT_IS:
+            return self.until
+        return timezone.now() + timedelta(seconds=seconds) if seconds else None
 
 
 class TokenForm(forms.Form):

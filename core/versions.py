@@ -70,8 +70,12 @@ def _same(field: Any, typed: Any, stored: Any) -> bool:
 def _shown(field: Any, value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={content}" for key, content in value.items())
+    choices = {str(key): str(label) for key, label in getattr(field, "choices", ())}
     if isinstance(value, list):
         rows = (row.values() if isinstance(row, dict) else [row] for row in value)
-        return ", ".join(" ".join(str(each) for each in row if each) for row in rows)
-    choices = {str(key): str(label) for key, label in getattr(field, "choices", ())}
+        return ", ".join(
+            " ".join(choices.get(str(each), str(each)) for each in row if each) for row in rows
+        )
     return choices.get(str(value), "" if value is None else str(value))

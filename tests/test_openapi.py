@@ -155,6 +155,12 @@ def versioned(schema) -> list[tuple[str, str]]:
     return found
 
 
+def read(client, route, target, world):
+    """What an edit of `route` must have read before."""
+    row = route.removesuffix("/logo").removesuffix("/maintenance")
+    return client.get("/api/v1/" + filled(row, target, world))
+
+
 def send(client, method, route, target, world, seen):
     path, headers = "/api/v1/" + filled(route, target, world), {"If-Match": seen}
     if route.endswith("logo") and method == "put":
@@ -176,7 +182,7 @@ def test_no_edit_overwrites_what_its_caller_never_saw(schema, world):
         client = clients[target.owner]
         answer = send(client, method, route, target, world, '"an older one"')
         error = answer.json()["error"] or {}
-        shown = client.get("/api/v1/" + filled(route.removesuffix("/logo"), target, world))
+        shown = read(client, route, target, world)
         now = (error.get("details") or {}).get("version")
         if answer.status_code != 412 or shown.headers.get("ETag") != f'"{now}"':
             wrong[f"{method} {route}"] = (answer.status_code, error, shown.headers.get("ETag"))
@@ -190,7 +196,7 @@ def test_whoever_read_the_newest_version_may_edit(schema, world):
     for route, method in sorted(versioned(schema), key=lambda each: each[1] == "delete"):
         target = API[route]
         client = clients[target.owner]
-        shown = client.get("/api/v1/" + filled(route.removesuffix("/logo"), target, world))
+        shown = read(client, route, target, world)
         answer = send(client, method, route, target, world, shown.headers.get("ETag", "*"))
         assert answer.status_code not in {412, 500}, (route, method, answer.content)
 

@@ -11,16 +11,8 @@ from accounts.models import AuditEvent
 from clusters import rules
 from clusters.models import MAX_HOPS, Agent, Cluster, Region, RegistrationToken, Status
 from clusters.services.tokens import DEFAULT_TTL
+from core.fields import Text
 from core.schema import example
-
-
-class Text(serializers.CharField):
-    """Text and nothing else: a number or a boolean is a mistake of the caller."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class Moment(serializers.DateTimeField):

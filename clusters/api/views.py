@@ -56,7 +56,7 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
     filterset_class = ClusterFilter
     ordering_fields = ORDERINGS
     roles = {"destroy": Role.ADMIN}
-    versioned_actions = ("update", "destroy")
+    versioned_actions = ("update", "destroy", "maintenance")
     versioned_reads = ("retrieve",)
 
     def get_queryset(self):
@@ -113,8 +113,10 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
     def maintenance(self, request: Request, pk: UUID) -> Response:
         self._seen(pk)
         body = validated(shapes.MaintenanceInput, request)
-        service.set_maintenance(actor=request.user, cluster_id=pk, **body)
-        return Response(self._shown(pk))
+        service.set_maintenance(
+            actor=request.user, cluster_id=pk, version=versions.asked(request), **body
+        )
+        return self._answer(pk)
 
     @extend_schema(
         summary="Read a cluster's audit trail",

@@ -105,7 +105,10 @@ def maintenance(request: HttpRequest, pk: UUID) -> HttpResponse:
         service.set_maintenance(actor=request.user, cluster_id=pk, enabled=False)
         messages.success(request, _("Maintenance ended. Publishes go out again."))
         return leave(request, "clusters:detail", pk)
-    form, seen = MaintenanceForm(request.POST or None, cluster=cluster), request.POST.get("seen", "")
+    form, seen = (
+        MaintenanceForm(request.POST or None, cluster=cluster),
+        request.POST.get("seen", ""),
+    )
     if form.is_valid() and attempt(
         form,
         lambda: service.set_maintenance(

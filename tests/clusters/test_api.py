@@ -467,3 +467,14 @@ def test_an_older_version_overwrites_nothing(as_member, cluster):
     assert data(as_member.get(url))["region"] == "us"
     for loose in ({}, {"If-Match": "*"}):
         assert as_member.put(url, body, headers=loose).status_code == 200
+
+
+def test_maintenance_takes_the_version_that_was_read(as_member, cluster):
+    url = f"{CLUSTERS}/{cluster.pk}"
+    seen = {"If-Match": as_member.get(url).headers["ETag"]}
+    answer = as_member.post(f"{url}/maintenance", {"enabled": True}, headers=seen)
+    assert answer.headers["ETag"] == as_member.get(url).headers["ETag"]
+
+    found = error(as_member.post(f"{url}/maintenance", {"enabled": False}, headers=seen), 412)
+    assert found["code"] == "stale"
+    assert data(as_member.get(url))["status"] == "maintenance"

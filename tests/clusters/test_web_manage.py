@@ -171,6 +171,38 @@ def test_maintenance_that_makes_no_sense(as_, member, cluster, wrong):
     assert not cluster.maintained
 
 
+def test_changing_the_reason_of_a_maintenance_keeps_its_end(as_, member, cluster):
+    client, path = as_(member), f"{LIST}/{cluster.pk}/maintenance"
+    client.post(path, {"reason": "Kernel", "lasts": "3600"})
+    end = Cluster.objects.get(pk=cluster.pk).maintenance_until
+
+    assert "As planned: by itself in 59 min" in text(client.get(path))
+    client.post(path, {"reason": "Kernel and disks", "lasts": "-1"})
+
+    cluster.refresh_from_db()
+    assert (cluster.maintenance_until, cluster.maintenance_reason) == (end, "Kernel and disks")
+
+
+def test_an_end_that_is_not_planned_cannot_be_kept(as_, member, cluster):
+    answer = as_(member).post(f"{LIST}/{cluster.pk}/maintenance", {"lasts": "-1"})
+    assert answer.status_code == 422
+    assert "This end is past or changed" in text(answer)
+
+
+def test_two_people_do_not_overwrite_each_others_maintenance(as_, member, cluster):
+    client, path = as_(member), f"{LIST}/{cluster.pk}/maintenance"
+    seen = re.search(r'name="seen" value="([^"]+)"', client.get(path).content.decode())[1]
+    client.post(path, {"reason": "Theirs", "lasts": "0"})
+
+    answer = client.post(path, {"reason": "Mine", "lasts": "0", "seen": seen})
+
+    assert answer.status_code == 422
+    assert "Reason: Theirs" in text(answer)
+    assert 'value="Mine"' in answer.content.decode()
+    cluster.refresh_from_db()
+    assert cluster.maintenance_reason == "Theirs"
+
+
 def test_delete_asks_for_the_name(as_, admin, operator):
     cluster = ClusterFactory(organization=operator, name="kr-old")
     client, path = as_(admin), f"{LIST}/{cluster.pk}/delete"
@@ -266,8 +298,8 @@ def test_providers_with_something_here_are_told(as_, member, cluster, publish_on
 
 def test_two_editors_do_not_overwrite_each_other(as_, member, cluster):
     client, url = as_(member), f"{LIST}/{cluster.pk}/edit"
-    version = re.search(r'name="version" value="([^"]+)"', client.get(url).content.decode())[1]
-    mine = FILLED | {"name": "kr-main", "version": version}
+    version = re.search(r'name="seen" value="([^"]+)"', client.get(url).content.decode())[1]
+    mine = FILLED | {"name": "kr-main", "seen": version}
     assert client.post(url, mine | {"description": "Theirs"}).status_code == 302
 
     answer = client.post(url, mine | {"description": "Mine"})
@@ -276,12 +308,34 @@ def test_two_editors_do_not_overwrite_each_other(as_, member, cluster):
     assert answer.status_code == 422
     assert "Somebody else changed this meanwhile" in words
     assert "Description: Theirs" in words
+    assert "Labels" not in words.partition("What you typed is below")[0]
     page = answer.content.decode()
     assert 'value="Mine"' in page
     cluster.refresh_from_db()
     assert cluster.description == "Theirs"
 
-    again = re.search(r'name="version" value="([^"]+)"', page)[1]
-    assert client.post(url, mine | {"description": "Mine", "version": again}).status_code == 302
+    again = re.search(r'name="seen" value="([^"]+)"', page)[1]
+    assert client.post(url, mine | {"description": "Mine", "seen": again}).status_code == 302
     cluster.refresh_from_db()
     assert cluster.description == "Mine"
+
+
+def test_what_somebody_else_stored_is_told_in_words(as_, member, cluster):
+    provider = OrganizationFactory(provider=True, name="Payments")
+    client, url = as_(member), f"{LIST}/{cluster.pk}/edit"
+    seen = re.search(r'name="seen" value="([^"]+)"', client.get(url).content.decode())[1]
+    theirs = {"open_to_all": "False", "open_to": str(provider.pk), "labels_value": ["test", ""]}
+    assert client.post(url, FILLED | {"name": "kr-main"} | theirs).status_code == 302
+
+    words = text(client.post(url, FILLED | {"name": "kr-main", "seen": seen}))
+
+    assert "Labels: tier=test" in words
+    assert "Who may publish here?: Only the providers I name" in words
+    assert "Named providers: Payments" in words
+
+
+def test_adding_a_label_is_no_look_at_what_others_stored(as_, member, cluster):
+    """Without JavaScript, the whole page comes back."""
+    client, url = as_(member), f"{LIST}/{cluster.pk}/edit"
+    answer = client.post(url, FILLED | {"seen": "1.000000", "add_label": "1"})
+    assert 'name="seen" value="1.000000"' in answer.content.decode()
