@@ -19,9 +19,11 @@ from accounts.models import Kind
 from catalog.models import Product
 from core.api import validated
 from core.errors import InvalidInput
+from core.fields import Flag, Id, Text
 from core.schema import example
+from publishing.api import bodies
 from publishing.api import serializers as shapes
-from publishing.api.views import CONFLICT, TAGS, shown
+from publishing.api.answers import CONFLICT, TAGS, shown
 from publishing.filters import DraftFilter
 from publishing.models import PublishDraft
 from publishing.services import drafts
@@ -38,17 +40,17 @@ class DraftAnswers(serializers.Serializer):
         max_value=2**31 - 1,
         help_text="The version that was read; another one by now is a 409. Left out: overwrite.",
     )
-    advance = shapes.Flag(
+    advance = Flag(
         default=True, help_text="Judge the step's answers and go on; false keeps them as they are."
     )
-    cluster_id = shapes.Id(required=False)
-    gateway_id = shapes.Id(required=False)
-    environment = shapes.Text(required=False, allow_blank=True)
-    hostname_base = shapes.Text(required=False, allow_blank=True)
-    auth_mode = shapes.Text(required=False, allow_blank=True)
+    cluster_id = Id(required=False)
+    gateway_id = Id(required=False)
+    environment = Text(required=False, allow_blank=True)
+    hostname_base = Text(required=False, allow_blank=True)
+    auth_mode = Text(required=False, allow_blank=True)
     auth_config = serializers.JSONField(required=False)
-    visibility = shapes.Text(required=False, allow_blank=True)
-    approval_required = shapes.Flag(required=False)
+    visibility = Text(required=False, allow_blank=True)
+    approval_required = Flag(required=False)
 
 
 @example(version=4)
@@ -95,14 +97,14 @@ class PreviewViewSet(viewsets.GenericViewSet):
         description="Validates as creating does; tells the exact routes, what would change on the "
         "gateways, and why publishing at once would be refused: a conflict names the other publish "
         "if you may see it.",
-        request=shapes.NewPublish,
+        request=bodies.NewPublish,
         responses={200: PublishPreviewSerializer, 409: CONFLICT},
     )
     def preview(self, request: Request) -> Response:
         if request.organization is None:
             raise Http404
         access.organization_for(request.user, request.organization.pk, kind=Kind.PROVIDER)
-        body = validated(shapes.NewPublish, request)
+        body = validated(bodies.NewPublish, request)
         found = drafts.preview(actor=request.user, **body)
         bundle = found.bundle
         data = {key: bundle.get(key, []) for key in ("listeners", "routes", "upstreams")}

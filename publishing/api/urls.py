@@ -1,20 +1,22 @@
 from django.urls import path
 
 from publishing import filters
-from publishing.api import drafts, views
+from publishing.api import drafts
+from publishing.api.deployments import DeploymentViewSet
 from publishing.api.overview import Overview
+from publishing.api.publishes import ProductPublishViewSet, ProductsPublishesViewSet
 from publishing.models import Deployment, PublishEvent, PublishRevision
 
 COLLECTION = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
-publishes, deployments = views.ProductPublishViewSet, views.DeploymentViewSet
+publishes, deployments = ProductPublishViewSet, DeploymentViewSet
 
 # Lists of what belongs to one publish, each with filters and orders of its own.
 PARTS = {
     "deployments": {
         "queryset": Deployment.objects.none(),
         "filterset_class": filters.DeploymentFilter,
-        "ordering_fields": views.DeploymentViewSet.ordering_fields,
+        "ordering_fields": DeploymentViewSet.ordering_fields,
     },
     "revisions": {
         "queryset": PublishRevision.objects.none(),
@@ -32,7 +34,7 @@ urlpatterns = [
     path("provider/overview", Overview.as_view({"get": "retrieve"}), name="api-provider-overview"),
     path(
         "provider/products/<uuid:product_pk>/publishes",
-        views.ProductsPublishesViewSet.as_view(COLLECTION),
+        ProductsPublishesViewSet.as_view(COLLECTION),
         name="api-products-publishes",
     ),
     path(

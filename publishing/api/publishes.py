@@ -1,17 +1,15 @@
-"""/api/v1/provider/{product-publishes,products/:id/publishes,deployments}"""
+"""/api/v1/provider/{product-publishes,products/:id/publishes}"""
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import (
     OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
     extend_schema_view,
 )
@@ -21,81 +19,29 @@ from rest_framework.response import Response
 
 from accounts import access
 from accounts.models import Kind, Role
-from catalog.models import ApiService, Product, Route
+from catalog.models import Product
 from core import versions
 from core.api import VisibleMixin, ok, validated
 from core.errors import InvalidInput
+from publishing.api import bodies
 from publishing.api import serializers as shapes
+from publishing.api.answers import (
+    CONFLICT,
+    TAGS,
+    answer,
+    deployments_for,
+    publishes_for,
+    shown,
+    started,
+)
 from publishing.compile import definition_of
-from publishing.filters import DeploymentFilter, ProductPublishFilter
-from publishing.models import Deployment, DeploymentVerdict, ProductPublish
+from publishing.filters import ProductPublishFilter
+from publishing.models import ProductPublish
 from publishing.services import publishes as service
 from publishing.services import recovery, revisions
-from publishing.states import OPEN, Progress
 
-TAGS = ["Publishes"]
 ORDERINGS = ["created_at", "updated_at", "published_at", "environment", "status"]
 MAX_DIGITS = 9  # of a revision's number
-CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
-
-
-def publishes_for(user: Any) -> QuerySet[ProductPublish]:
-    """With all that one answer shows, in a number of queries that does not grow with the rows."""
-    routes = Route.objects.only("id", "service_id").order_by()
-    services = ApiService.objects.only("id").order_by().prefetch_related(Prefetch("routes", routes))
-    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
-    return (
-        ProductPublish.objects.visible_to(user)
-        .select_related("product", "cluster", "live_revision", "wanted_revision")
-        .defer("live_revision__document", "wanted_revision__document")
-        .prefetch_related(
-            Prefetch("product__services", services),
-            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments"),
-        )
-        .with_reach()
-    )
-
-
-def deployments_for(user: Any) -> QuerySet[Deployment]:
-    verdicts = DeploymentVerdict.objects.select_related("agent")
-    return (
-        Deployment.objects.visible_to(user)
-        .select_related("revision")
-        .defer("revision__document")
-        .prefetch_related(Prefetch("verdicts", verdicts))
-    )
-
-
-def proof_of(publish: ProductPublish) -> list[DeploymentVerdict]:
-    """The verdicts of the deployment that made live what is live."""
-    if publish.live_revision_id is None:
-        return []
-    newest = publish.deployments.filter(
-        revision=publish.live_revision_id, status=Progress.SUCCEEDED
-    ).order_by("-number")
-    verdicts = DeploymentVerdict.objects.filter(deployment__in=newest[:1]).exclude(probe=[])
-    return list(verdicts.select_related("agent"))
-
-
-def shown(user: Any, pk: UUID) -> dict[str, Any]:
-    row = get_object_or_404(publishes_for(user), pk=pk)
-    return shapes.ProductPublishDetailSerializer(row, context={"proof": proof_of(row)}).data
-
-
-def answer(user: Any, pk: UUID, status: int = 200) -> Response:
-    """With its version. Read first: a change in between makes the ETag too old, never too new."""
-    moment = get_object_or_404(ProductPublish.objects.visible_to(user), pk=pk).updated_at
-    return Response(shown(user, pk), status=status, headers=versions.headers(moment))
-
-
-def started(user: Any, deployment: Deployment, message: str) -> Response:
-    row = get_object_or_404(publishes_for(user), pk=deployment.publish_id)
-    context = {
-        "proof": proof_of(row),
-        "deployment": deployments_for(user).get(pk=deployment.pk),
-    }
-    data = shapes.StartedSerializer(row, context=context).data
-    return ok(data, status=202, message=message)
 
 
 @extend_schema(tags=TAGS)
@@ -121,7 +67,7 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
 
     @extend_schema(
         summary="Prepare a publish",
-        request=shapes.NewPublish,
+        request=bodies.NewPublish,
         responses={201: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
     )
     def create(self, request: Request) -> Response:
@@ -130,7 +76,7 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         provider = access.organization_for(
             request.user, request.organization.pk, kind=Kind.PROVIDER
         )
-        body = validated(shapes.NewPublish, request)
+        body = validated(bodies.NewPublish, request)
         row = service.create(actor=request.user, organization_id=provider.pk, **body)
         return answer(request.user, row.pk, status=201)
 
@@ -142,7 +88,7 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         summary="Change the settings of a publish",
         description="In DRAFT or WITHDRAWN, with no deployment under way. What is left out goes "
         "back to its default; the product stays.",
-        request=shapes.PublishSettings,
+        request=bodies.PublishSettings,
         responses={200: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
     )
     def update(self, request: Request, pk: UUID) -> Response:
@@ -152,7 +98,7 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
             raise InvalidInput(
                 _("A publish stays with its product. Create another one."), field="product_id"
             )
-        body = validated(shapes.PublishSettings, request)
+        body = validated(bodies.PublishSettings, request)
         service.update(actor=request.user, publish_id=pk, seen=versions.asked(request), **body)
         return answer(request.user, pk)
 
@@ -168,24 +114,24 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
     @extend_schema(
         summary="Publish",
         description="Sends the product, as it is defined now, to the cluster's gateways.",
-        request=shapes.PublishNote,
+        request=bodies.PublishNote,
         responses={202: shapes.StartedSerializer, 409: CONFLICT},
     )
     def publish(self, request: Request, pk: UUID) -> Response:
         self._writable(pk)
-        body = validated(shapes.PublishNote, request)
+        body = validated(bodies.PublishNote, request)
         deployment = service.publish(actor=request.user, publish_id=pk, **body)
         return started(request.user, deployment, _("The cluster's agents are told to publish it."))
 
     @extend_schema(
         summary="Withdraw",
         description="Takes it off the gateways; subscriptions and keys stay as they are.",
-        request=shapes.WithdrawReason,
+        request=bodies.WithdrawReason,
         responses={202: shapes.StartedSerializer, 409: CONFLICT},
     )
     def withdraw(self, request: Request, pk: UUID) -> Response:
         self._writable(pk)
-        body = validated(shapes.WithdrawReason, request)
+        body = validated(bodies.WithdrawReason, request)
         deployment = service.withdraw(actor=request.user, publish_id=pk, **body)
         return started(request.user, deployment, _("The cluster's agents are told to drop it."))
 
@@ -193,12 +139,12 @@ class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.Generi
         summary="Roll back",
         description="Sends an earlier revision as a publish: the same checks, verdicts and proof. "
         "Its routes come back; plans, subscriptions and keys stay as they are.",
-        request=shapes.RollBack,
+        request=bodies.RollBack,
         responses={202: shapes.StartedSerializer, 409: CONFLICT},
     )
     def rollback(self, request: Request, pk: UUID) -> Response:
         self._writable(pk)
-        body = validated(shapes.RollBack, request)
+        body = validated(bodies.RollBack, request)
         deployment = recovery.roll_back(actor=request.user, publish_id=pk, **body)
         return started(request.user, deployment, _("The cluster's agents are told to go back."))
 
@@ -337,13 +283,13 @@ class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
 
     @extend_schema(
         summary="Prepare a publish of a product",
-        request=shapes.PublishSettings,
+        request=bodies.PublishSettings,
         responses={201: shapes.ProductPublishDetailSerializer, 409: CONFLICT},
     )
     def create(self, request: Request, product_pk: UUID) -> Response:
         product = self._product(product_pk)
         access.require(request.user, product.organization_id, Role.MEMBER)
-        body = validated(shapes.PublishSettings, request)
+        body = validated(bodies.PublishSettings, request)
         row = service.create(
             actor=request.user,
             organization_id=product.organization_id,
@@ -354,49 +300,3 @@ class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
 
     def _product(self, pk: UUID) -> Product:
         return get_object_or_404(Product.objects.visible_to(self.request.user), pk=pk)
-
-
-@extend_schema(tags=TAGS)
-@extend_schema_view(
-    retrieve=extend_schema(summary="Read a deployment"),
-    list=extend_schema(
-        summary="List deployments",
-        description="Of all your publishes, newest first, with every agent's verdict and proof.",
-    ),
-)
-class DeploymentViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
-):
-    model = Deployment
-    queryset = Deployment.objects.none()
-    serializer_class = shapes.DeploymentSerializer
-    filterset_class = DeploymentFilter
-    ordering_fields = ["created_at", "finished_at", "status"]
-    roles = {"waivers": Role.ADMIN}
-
-    def get_queryset(self):
-        return deployments_for(self.request.user)
-
-    @extend_schema(
-        summary="Cancel a deployment",
-        description="Only while it is QUEUED.",
-        request=None,
-        responses={200: shapes.DeploymentSerializer, 409: CONFLICT},
-    )
-    def cancel(self, request: Request, pk: UUID) -> Response:
-        service.cancel(actor=request.user, deployment_id=pk)
-        return Response(self.get_serializer(self.get_object()).data)
-
-    @extend_schema(
-        summary="Waive an agent",
-        description="A withdrawal goes on without an agent that is away and may still serve the "
-        "publish. Admins only. The agent drops the publish when it comes back.",
-        request=shapes.Waiver,
-        responses={200: shapes.DeploymentSerializer, 409: CONFLICT},
-    )
-    def waivers(self, request: Request, pk: UUID) -> Response:
-        row = self.get_object()
-        access.require(request.user, row.publish.organization_id, Role.ADMIN)
-        body = validated(shapes.Waiver, request)
-        recovery.waive(actor=request.user, deployment_id=pk, **body)
-        return Response(self.get_serializer(self.get_object()).data)

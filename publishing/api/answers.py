@@ -1,0 +1,82 @@
+"""What the endpoints of publishes read and answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import (
+    OpenApiResponse,
+)
+from rest_framework.response import Response
+
+from catalog.models import ApiService, Route
+from core import versions
+from core.api import ok
+from publishing.api import serializers as shapes
+from publishing.models import Deployment, DeploymentVerdict, ProductPublish
+from publishing.states import OPEN, Progress
+
+TAGS = ["Publishes"]
+CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
+
+
+def publishes_for(user: Any) -> QuerySet[ProductPublish]:
+    """With all that one answer shows, in a number of queries that does not grow with the rows."""
+    routes = Route.objects.only("id", "service_id").order_by()
+    services = ApiService.objects.only("id").order_by().prefetch_related(Prefetch("routes", routes))
+    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
+    return (
+        ProductPublish.objects.visible_to(user)
+        .select_related("product", "cluster", "live_revision", "wanted_revision")
+        .defer("live_revision__document", "wanted_revision__document")
+        .prefetch_related(
+            Prefetch("product__services", services),
+            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments"),
+        )
+        .with_reach()
+    )
+
+
+def deployments_for(user: Any) -> QuerySet[Deployment]:
+    verdicts = DeploymentVerdict.objects.select_related("agent")
+    return (
+        Deployment.objects.visible_to(user)
+        .select_related("revision")
+        .defer("revision__document")
+        .prefetch_related(Prefetch("verdicts", verdicts))
+    )
+
+
+def proof_of(publish: ProductPublish) -> list[DeploymentVerdict]:
+    """The verdicts of the deployment that made live what is live."""
+    if publish.live_revision_id is None:
+        return []
+    newest = publish.deployments.filter(
+        revision=publish.live_revision_id, status=Progress.SUCCEEDED
+    ).order_by("-number")
+    verdicts = DeploymentVerdict.objects.filter(deployment__in=newest[:1]).exclude(probe=[])
+    return list(verdicts.select_related("agent"))
+
+
+def shown(user: Any, pk: UUID) -> dict[str, Any]:
+    row = get_object_or_404(publishes_for(user), pk=pk)
+    return shapes.ProductPublishDetailSerializer(row, context={"proof": proof_of(row)}).data
+
+
+def answer(user: Any, pk: UUID, status: int = 200) -> Response:
+    """With its version. Read first: a change in between makes the ETag too old, never too new."""
+    moment = get_object_or_404(ProductPublish.objects.visible_to(user), pk=pk).updated_at
+    return Response(shown(user, pk), status=status, headers=versions.headers(moment))
+
+
+def started(user: Any, deployment: Deployment, message: str) -> Response:
+    row = get_object_or_404(publishes_for(user), pk=deployment.publish_id)
+    context = {
+        "proof": proof_of(row),
+        "deployment": deployments_for(user).get(pk=deployment.pk),
+    }
+    data = shapes.StartedSerializer(row, context=context).data
+    return ok(data, status=202, message=message)
