@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.core.paginator import Paginator
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from catalog.models import Gateway, Product
+from clusters.filters import ClusterFilter
 from clusters.models import Cluster, ClusterQuerySet
 from clusters.models import Status as ClusterStatus
 from publishing.models import AuthMode, Environment, ProductPublish, PublishDraft, Visibility
@@ -19,6 +21,7 @@ from publishing.services import checks, drafts
 from publishing.states import DraftStep, Status
 from publishing.stories import services_of
 
+PAGE_SIZE = 10  # clusters
 SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
 # Those that serve at once come first, those that cannot be chosen last.
 EAGERNESS = Case(
@@ -55,11 +58,17 @@ class Choice:
 
 
 def tell(
-    user: Any, product: Product, draft: PublishDraft | None, step: DraftStep
+    user: Any,
+    product: Product,
+    draft: PublishDraft | None,
+    step: DraftStep,
+    look: Mapping[str, str],
 ) -> dict[str, Any]:
+    """`look`: what is searched for and ticked on the page itself, before any draft knows of it."""
     # The gateway's own step shows all of them anyway.
     gateway = _gateway(product, draft) if step != DraftStep.GATEWAY else None
-    chosen = Chosen(_cluster(user, product, draft), gateway)
+    cluster = _cluster(user, product, draft.data.get("cluster_id") if draft else None)
+    chosen = Chosen(cluster, gateway)
     return {
         "product": product,
         "draft": draft,
@@ -67,7 +76,7 @@ def tell(
         "steps": _steps(product, draft, step, chosen),
         "cluster": chosen.cluster,
         "gateway": chosen.gateway,
-    } | TELL[step](user, product, draft, chosen)
+    } | TELL[step](user, product, draft, chosen, look)
 
 
 def _steps(
@@ -102,15 +111,32 @@ def _in_short(data: dict[str, Any]) -> str:
 # --- The steps -------------------------------------------------------------------------------------
 
 
-def _clusters(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
-    rows = _offered(user, product).order_by(EAGERNESS, "name", "pk")
+def _clusters(
+    user: Any, product: Product, draft: PublishDraft | None, chosen: Chosen, look: Mapping[str, str]
+) -> dict[str, Any]:
+    """A page of those that match; the one that is ticked stays in sight on every page."""
+    search = look.get("search", "").strip()
+    asked = ClusterFilter({"search": search}, _offered(user, product))
+    found = asked.qs if asked.is_valid() else asked.queryset.none()
+    page = Paginator(found.order_by(EAGERNESS, "name", "pk"), PAGE_SIZE).get_page(look.get("page"))
+    picked = look.get("cluster_id") or (draft.data.get("cluster_id", "") if draft else "")
+    shown = list(page.object_list)
+    if picked not in {str(row.pk) for row in shown}:
+        other = chosen.cluster is None or str(chosen.cluster.pk) != picked
+        kept = _cluster(user, product, picked) if other else chosen.cluster
+        shown = [kept, *shown] if kept else shown
     here: dict[UUID, list[ProductPublish]] = {}
-    for publish in _publishes(product):
+    for publish in _publishes(product).filter(cluster__in=[row.pk for row in shown]):
         here.setdefault(publish.cluster_id, []).append(publish)
-    return {"clusters": [(cluster, here.get(cluster.pk, [])) for cluster in rows]}
+    return {
+        "clusters": [(cluster, here.get(cluster.pk, [])) for cluster in shown],
+        "page": page,
+        "search": search,
+        "picked": picked,
+    }
 
 
-def _gateways(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
+def _gateways(user: Any, product: Product, draft: Any, chosen: Chosen, look: Any) -> dict[str, Any]:
     cluster = chosen.cluster
     mine = Gateway.objects.filter(organization=product.organization_id)
     rows = list(mine.prefetch_related("listeners"))
@@ -133,7 +159,7 @@ def _refusal(gateway: Gateway, cluster: Cluster | None, driven: frozenset[str] |
     return ""
 
 
-def _settings(user: Any, product: Product, draft: Any, chosen: Chosen) -> dict[str, Any]:
+def _settings(user: Any, product: Product, draft: Any, chosen: Chosen, look: Any) -> dict[str, Any]:
     data = draft.data if draft else {}
     taken = {
         publish.environment: publish
@@ -169,7 +195,9 @@ def settings_choices(taken: Mapping[str, ProductPublish] | None = None) -> dict[
     }
 
 
-def _review(user: Any, product: Product, draft: PublishDraft, chosen: Chosen) -> dict[str, Any]:
+def _review(
+    user: Any, product: Product, draft: PublishDraft, chosen: Chosen, look: Any
+) -> dict[str, Any]:
     if chosen.cluster is None or chosen.gateway is None:  # gone since it was chosen
         return {"gone": True}
     preview = drafts.preview_of(
@@ -198,8 +226,7 @@ def _offered(user: Any, product: Product) -> ClusterQuerySet:
     return Cluster.objects.offered_to(user).open_for(product.organization).with_status()
 
 
-def _cluster(user: Any, product: Product, draft: PublishDraft | None) -> Cluster | None:
-    pk = draft.data.get("cluster_id") if draft else None
+def _cluster(user: Any, product: Product, pk: Any) -> Cluster | None:
     return _offered(user, product).filter(pk=pk).first() if _is_id(pk) else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -20,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.models import Role
 from catalog.models import Product
 from core.errors import DomainError
+from core.htmx import wants_partial
 from publishing import wizard as story
 from publishing.forms.settings import FORMS, SettingsForm, StepForm
 from publishing.models import PublishDraft
@@ -71,6 +73,8 @@ def _answer(request: HttpRequest, product: Product) -> HttpResponseBase:
         if step == DraftStep.REVIEW:
             return _leave_review(request, product, go)
         form = FORMS[step](request.POST)
+        if step == DraftStep.CLUSTER and (go == "find" or "page" in request.POST):
+            return _look(request, product, form)
         if go == "keep" or go in DraftStep.values:
             _save(request, product, step, form, advance=False, leave=go != "keep")
             if go == "keep":
@@ -80,6 +84,15 @@ def _answer(request: HttpRequest, product: Product) -> HttpResponseBase:
     except DraftChanged as changed:
         # What a tab keeps by itself is not worth a word: its next button tells.
         return HttpResponse(status=204) if go == "keep" else _conflict(request, product, changed)
+
+
+def _look(request: HttpRequest, product: Product, form: StepForm) -> HttpResponseBase:
+    """Search and pages of the clusters without JavaScript. What is ticked goes along in the draft."""
+    if form.is_valid():
+        _save(request, product, DraftStep.CLUSTER, form, advance=False)
+    asked = {name: request.POST.get(name, "") for name in ("search", "page")}
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return redirect(f"{_address(product.pk, DraftStep.CLUSTER)}&{query}#clusters")
 
 
 def _advance(
@@ -171,7 +184,8 @@ def _page(
     status: int = 200,
     theirs: PublishDraft | None = None,
 ) -> HttpResponse:
-    context = story.tell(request.user, product, draft, step) | {
+    look = request.POST if request.method == "POST" else request.GET
+    context = story.tell(request.user, product, draft, step, look) | {
         "form": form,
         "chosen": form.typed()
         if form.is_bound and step in FORMS
@@ -181,6 +195,8 @@ def _page(
         "theirs": theirs,
         "address": reverse("publishing:wizard", args=[product.pk]),
     }
+    if wants_partial(request) and step == DraftStep.CLUSTER:
+        return render(request, "publishing/wizard/cluster.html#clusters", context)
     return render(request, "publishing/wizard.html", context, status=status)
 
 

@@ -289,3 +289,75 @@ def test_no_step_asks_more_for_many_rows(browser, desk, count, django_assert_max
         with django_assert_max_num_queries(12, info=step):
             assert browser.get(url(desk, step)).status_code == 200
     assert SETTINGS["environment"] == "prod"
+
+
+# --- Many clusters ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(desk):
+    """Thirty more, so that the step has pages."""
+    return [ClusterFactory(name=f"far-{number:02}", region="eu-west") for number in range(30)]
+
+
+def names(response) -> list[str]:
+    page = response.content.decode()
+    return re.findall(r'ig-strong ig-wrap">([^<]+)<', page)
+
+
+def test_clusters_come_in_pages(browser, desk, many):
+    first = browser.get(url(desk, "cluster"))
+    assert len(names(first)) == 10
+    assert "1–10 of 31" in text(first)
+    last = browser.get(url(desk, "cluster") + "&page=4")
+    assert names(last) == ["far-29"]
+
+
+def test_a_search_narrows_them(browser, desk, many):
+    page = browser.get(url(desk, "cluster") + "&search=far-2")
+    assert names(page) == [f"far-2{number}" for number in range(10)]
+    page = browser.get(url(desk, "cluster") + "&search=nowhere")
+    assert names(page) == []
+    assert "matches “nowhere”" in text(page)
+    assert names(browser.get(url(desk, "cluster") + "&search=%00")) == []
+
+
+def test_the_ticked_one_stays_in_sight(browser, desk, many):
+    ticked = f'value="{desk.cluster.pk}" checked'
+    page = browser.get(url(desk, "cluster") + f"&search=far-2&cluster_id={desk.cluster.pk}")
+    assert names(page)[0] == desk.cluster.name
+    assert ticked in page.content.decode()
+
+    answer(browser, desk, "cluster", cluster_id=str(desk.cluster.pk))
+    page = browser.get(url(desk, "cluster") + "&page=3")
+    assert ticked in page.content.decode()
+    assert len(names(page)) == 11
+
+
+def test_a_stranger_is_not_ticked_into_sight(browser, desk, many):
+    closed = ClusterFactory(name="closed", open_to_all=False)
+    page = browser.get(url(desk, "cluster") + f"&page=4&cluster_id={closed.pk}")
+    assert names(page) == ["far-29"]
+    assert browser.get(url(desk, "cluster") + "&cluster_id=nonsense").status_code == 200
+
+
+def test_without_javascript_search_and_pages_keep_what_is_ticked(browser, desk, many):
+    found = answer(browser, desk, "cluster", go="find", search="far-1", cluster_id=str(many[3].pk))
+    assert found["Location"] == url(desk, "cluster") + "&search=far-1#clusters"
+    assert f'value="{many[3].pk}" checked' in browser.get(found["Location"]).content.decode()
+
+    turned = answer(browser, desk, "cluster", page="3", search="")
+    assert turned["Location"] == url(desk, "cluster") + "&page=3#clusters"
+    assert PublishDraft.objects.get().data["cluster_id"] == str(many[3].pk)
+
+
+def test_looking_around_makes_no_draft(browser, desk, many):
+    answer(browser, desk, "cluster", go="find", search="far")
+    answer(browser, desk, "cluster", page="2")
+    assert not PublishDraft.objects.exists()
+
+
+def test_htmx_gets_the_clusters_alone(browser, desk, many):
+    part = browser.get(url(desk, "cluster") + "&page=2", headers={"HX-Request": "true"})
+    assert part.content.decode().strip().startswith('<div class="ig-g" id="clusters">')
+    assert len(names(part)) == 10
