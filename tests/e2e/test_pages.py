@@ -137,10 +137,13 @@ def test_a_dialog_by_keyboard_alone(
     seen.page.wait_for_selector(f"dialog#{dialog}[open]")
     tab_until(seen, f"el.matches('dialog#{dialog} .btn:not([type=submit])')")
     assert seen.faults("light") == []
+    # Meanwhile the page behind it is read anew: the button is another one by now.
+    with seen.page.expect_response(portal.url + portal.path(path)):
+        seen.page.evaluate("document.body.dispatchEvent(new Event('pulse'))")
     seen.page.keyboard.press("Escape")
 
     seen.page.wait_for_selector(f"dialog#{dialog}[open]", state="detached")
-    assert seen.page.evaluate("document.activeElement.id") == opener
+    seen.page.wait_for_function("id => document.activeElement.id === id", arg=opener)
 
 
 def test_a_route_in_a_dialog(portal: Portal, window: Open) -> None:
