@@ -46,3 +46,12 @@ def note(target: Model, actor: Any, action: str, **change: Any) -> None:
     """In the trail of the organization whose row `target` is."""
     organization_id = target.organization_id  # type: ignore[attr-defined]
     record(actor=actor, action=action, target=target, organization_id=organization_id, **change)
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of two accounts of the same fields, only what changed."""
+    changed = [field for field in after if after[field] != before[field]]
+    return {
+        "before": {field: before[field] for field in changed},
+        "after": {field: after[field] for field in changed},
+    }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import django_filters
+from django.db.models import Choices, Count
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 
@@ -14,6 +17,36 @@ class Flag(django_filters.TypedChoiceFilter):
     def __init__(self, **options: Any) -> None:
         words = [("true", "true"), ("false", "false")]
         super().__init__(choices=words, coerce=lambda word: word == "true", **options)
+
+
+def segments(
+    request: HttpRequest, filters: Any, rows: Any, statuses: Iterable[Choices], *, besides: str = ""
+) -> list[dict[str, Any]]:
+    """How many of each status the other filters leave of `rows`; `besides` is left out of the links."""
+    others = request.GET.copy()
+    for name in ("status", "page", besides):
+        others.pop(name, None)
+    found = filters(others, rows, request=request).qs.order_by()
+    counts = dict(found.values_list("status").annotate(Count("pk")))
+    statuses = list(statuses)
+    chosen = request.GET.get("status", "")
+
+    def segment(value: str, label: Any, count: int) -> dict[str, Any]:
+        query = others.copy()
+        if value:
+            query["status"] = value
+        return {
+            "id": f"segment-{value or 'all'}",
+            "label": label,
+            "count": count,
+            "url": f"?{query.urlencode()}",
+            "current": value == (chosen if chosen in statuses else ""),
+        }
+
+    return [
+        segment("", _("All"), sum(counts.values())),
+        *(segment(status, status.label, counts.get(status, 0)) for status in statuses),
+    ]
 
 
 def refused(filters: Any, orders: dict[str, Any] | None = None) -> list[str]:

@@ -66,14 +66,7 @@ def update(
     regions.remember(organization_id=cluster.organization_id, name=cluster.region)
     if any(after[field] != before[field] for field in ("allowed_networks", "trusted_hops")):
         _bump(cluster)
-    changed = [field for field in after if after[field] != before[field]]
-    audit.note(
-        cluster,
-        actor,
-        "cluster.update",
-        before={field: before[field] for field in changed},
-        after={field: after[field] for field in changed},
-    )
+    audit.note(cluster, actor, "cluster.update", **audit.differing(before, after))
     announce(cluster)
     return cluster
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +19,7 @@ from clusters.filters import ClusterFilter, label_pairs
 from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
 from clusters.views.shared import visible
-from core.filters import refused
+from core.filters import refused, segments
 from core.htmx import page
 
 PAGE_SIZE = 25
@@ -45,7 +44,7 @@ def clusters(request: HttpRequest) -> HttpResponse:
     query.pop("page", None)
     context = {
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
-        "segments": _segments(request, mine),
+        "segments": segments(request, ClusterFilter, mine.with_bare_status(), SEGMENTS),
         "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
         "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
         "order": order,
@@ -109,30 +108,3 @@ def may_register(request: HttpRequest) -> bool:
         and organization.kind == Kind.OPERATOR
         and access.can(request.user, organization.pk)
     )
-
-
-def _segments(request: HttpRequest, mine: ClusterQuerySet) -> list[dict[str, Any]]:
-    """How many clusters of each status the other filters leave."""
-    others = request.GET.copy()
-    for name in ("status", "page"):
-        others.pop(name, None)
-    rows = ClusterFilter(others, mine.with_bare_status(), request=request).qs
-    counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
-    chosen = request.GET.get("status", "")
-
-    def segment(value: str, label: Any, count: int) -> dict[str, Any]:
-        query = others.copy()
-        if value:
-            query["status"] = value
-        return {
-            "id": f"segment-{value or 'all'}",
-            "label": label,
-            "count": count,
-            "url": f"?{query.urlencode()}",
-            "current": value == (chosen if chosen in Status.values else ""),
-        }
-
-    return [
-        segment("", _("All"), sum(counts.values())),
-        *(segment(status, status.label, counts.get(status, 0)) for status in SEGMENTS),
-    ]

@@ -107,14 +107,7 @@ def update(
     publish.save()
     tell(publish, Happening.EDITED, actor=actor)
     announce(publish)
-    changed = [field for field in after if after[field] != before[field]]
-    audit.note(
-        publish,
-        actor,
-        "publish.update",
-        before={field: before[field] for field in changed},
-        after={field: after[field] for field in changed},
-    )
+    audit.note(publish, actor, "publish.update", **audit.differing(before, after))
     return publish
 
 

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Case, Count, QuerySet, Value, When
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -21,7 +21,7 @@ from accounts import access
 from accounts.models import Kind
 from catalog.models import Product
 from core.errors import InvalidInput
-from core.filters import refused
+from core.filters import refused, segments
 from core.htmx import add_error, leave, page
 from subscriptions.filters import SubscriptionFilter
 from subscriptions.forms import ReasonForm
@@ -63,7 +63,7 @@ def subscriptions(request: HttpRequest) -> HttpResponse:
     context = {
         "page": shown,
         "some_wait": any(row.status == Status.PENDING for row in shown),
-        "segments": _segments(request, rows),
+        "segments": segments(request, SubscriptionFilter, rows, Status, besides="ids"),
         "products": Product.objects.filter(publishes__subscriptions__in=rows).distinct(),
         "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
         "order": order,
@@ -225,30 +225,3 @@ def _terms(request: HttpRequest, *without: str) -> str:
     for name in without:
         query.pop(name, None)
     return f"{query.urlencode()}&" if query else ""
-
-
-def _segments(request: HttpRequest, rows: QuerySet) -> list[dict[str, Any]]:
-    """How many of each status the other filters leave."""
-    others = request.GET.copy()
-    for name in ("status", "page", "ids"):
-        others.pop(name, None)
-    found = SubscriptionFilter(others, rows, request=request).qs
-    counts = dict(found.order_by().values_list("status").annotate(Count("pk")))
-    chosen = request.GET.get("status", "")
-
-    def segment(value: str, label: Any, count: int) -> dict[str, Any]:
-        query = others.copy()
-        if value:
-            query["status"] = value
-        return {
-            "id": f"segment-{value or 'all'}",
-            "label": label,
-            "count": count,
-            "url": f"?{query.urlencode()}",
-            "current": value == (chosen if chosen in Status.values else ""),
-        }
-
-    return [
-        segment("", _("All"), sum(counts.values())),
-        *(segment(status, status.label, counts.get(status, 0)) for status in Status),
-    ]
