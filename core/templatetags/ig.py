@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -20,6 +21,7 @@ register = template.Library()
 
 
 @register.simple_tag
+@lru_cache(512)
 def icon(name: str, extra: str = "") -> SafeString:
     """{% icon "server-2" %}: a symbol of the sprite; add new names to static/ui/icons.txt."""
     return format_html(
