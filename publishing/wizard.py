@@ -16,6 +16,7 @@ from catalog.models import Gateway, Product
 from clusters.filters import ClusterFilter
 from clusters.models import Cluster, ClusterQuerySet
 from clusters.models import Status as ClusterStatus
+from publishing import capabilities
 from publishing.models import AuthMode, Environment, ProductPublish, PublishDraft, Visibility
 from publishing.services import checks, drafts
 from publishing.states import DraftStep, Status
@@ -142,7 +143,12 @@ def _gateways(user: Any, product: Product, draft: Any, chosen: Chosen, look: Any
     rows = list(mine.prefetch_related("listeners"))
     driven = checks.driven_by(cluster) if cluster else None
     choices = [Choice(row, _refusal(row, cluster, driven)) for row in rows]
-    return {"choices": sorted(choices, key=lambda choice: bool(choice.refusal))}
+    classes = sorted({row.gateway_class for row in rows})
+    return {
+        "choices": sorted(choices, key=lambda choice: bool(choice.refusal)),
+        "classes": classes,
+        "capabilities": capabilities.table(product, classes),
+    }
 
 
 def _refusal(gateway: Gateway, cluster: Cluster | None, driven: frozenset[str] | None) -> str:

@@ -41,7 +41,7 @@ class PlanForm(forms.Form):
     quota_per_day = forms.IntegerField(
         label=_("Calls per day"),
         required=False,
-        help_text=_("Empty means unlimited."),
+        help_text=_("Empty means unlimited. Consumers see it; no gateway enforces it yet."),
         widget=forms.TextInput(attrs=INPUT | {"inputmode": "numeric"}),
     )
     rate_per_minute = forms.IntegerField(
