@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agents.server import auth
+from agents.server.desired import busy
 from clusters.models import Agent
 from clusters.services import agents as clusters
 from clusters.services.agents import Opening, Session
-from publishing.models import Deployment
-from publishing.states import OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Hello:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     session: Session
-    busy: bool  # its cluster has an open deployment
+    busy: bool  # its cluster has an open deployment: it may have to be asked for its part
 
 
 def admit(hellos: Sequence[Hello], *, owner: str) -> list[Admitted | Exception]:
@@ -40,10 +39,10 @@ def admit(hellos: Sequence[Hello], *, owner: str) -> list[Admitted | Exception]:
         ]
         found |= zip(turn, clusters.open_sessions(openings=openings, owner=owner), strict=True)
     sessions = [each for each in found.values() if isinstance(each, Session)]
-    busy = _busy({session.cluster_id for session in sessions})
+    working = busy({session.cluster_id for session in sessions})
     answers = [found[number] for number in range(len(hellos))]
     return [
-        each if isinstance(each, Exception) else Admitted(each, each.cluster_id in busy)
+        each if isinstance(each, Exception) else Admitted(each, each.cluster_id in working)
         for each in answers
     ]
 
@@ -75,9 +74,3 @@ def _turns(proved: dict[int, UUID]) -> Iterator[dict[int, UUID]]:
         turn = {number: agent_id for agent_id, number in first.items()}
         yield turn
         proved = {number: pk for number, pk in proved.items() if number not in turn}
-
-
-def _busy(cluster_ids: set[UUID]) -> set[UUID]:
-    """Clusters with an open deployment: a newcomer may have to be asked for its part."""
-    rows = Deployment.objects.filter(status__in=OPEN, publish__cluster__in=cluster_ids)
-    return set(rows.values_list("publish__cluster", flat=True).distinct())

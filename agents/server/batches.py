@@ -28,10 +28,15 @@ class Batches(Generic[Item, Answer]):
         work: Callable[[list[Item]], Awaitable[Sequence[Answer | Exception]]],
         *,
         gather: float,
+        spacing: float = 0.0,
         unclaimed: Callable[[Answer], None] | None = None,
     ) -> None:
-        """`work` answers each item, or says why not. `unclaimed` gets answers that came too late."""
-        self._work, self._gather, self._unclaimed = work, gather, unclaimed
+        """`work` answers each item, or says why not. `unclaimed` gets answers that came too late.
+
+        The first after a quiet time waits for `gather` seconds; while more come, batches keep `spacing`.
+        """
+        self._work, self._unclaimed = work, unclaimed
+        self._gather, self._spacing, self._last = gather, spacing, -spacing
         self._waiting: deque[Waiting[Item, Answer]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -53,8 +58,8 @@ class Batches(Generic[Item, Answer]):
             clock, took = asyncio.get_running_loop().time, 0.0
             while self._waiting:
                 # The database is left alone for as long as it was busy: the next batch grows meanwhile.
-                await asyncio.sleep(max(self._gather, took))
-                began = clock()
+                await asyncio.sleep(max(self._gather, took, self._last + self._spacing - clock()))
+                self._last = began = clock()
                 await self._serve(self._take())
                 took = min(clock() - began, LONGEST_PAUSE)
         finally:

@@ -10,8 +10,10 @@ from django.db import connection
 
 from clusters.models import ClusterState
 from core import faultpoint
+from publishing.models import Deployment
 from publishing.services import agents as publishing
 from publishing.services.agents import Command
+from publishing.states import OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    numbers: tuple[int, int] | None  # generation and access version; None: the cluster is gone
+    numbers: dict[UUID, tuple[int, int]]  # of each cluster that exists: generation, access version
     standings: dict[UUID, Standing]
     commands: dict[UUID, list[Command]]
 
@@ -38,24 +40,38 @@ class Survey:
     restless: set[UUID]  # clusters that need a look
 
 
-def look(*, cluster_id: UUID, epochs: Mapping[UUID, int]) -> Picture:
-    """Send out what waits for this cluster, and read what its agents should know."""
-    publishing.dispatch(cluster_id=cluster_id)
-    faultpoint.reach("agentd.dispatched")
-    states = ClusterState.objects.filter(pk=cluster_id)
-    numbers = states.values_list("desired_generation", "access_version").first()
+def look(*, cluster_ids: Collection[UUID], epochs: Mapping[UUID, int]) -> Picture:
+    """Send out what waits for these clusters, and read what their agents should know."""
+    working = busy(cluster_ids)
+    if working:
+        publishing.sweep(cluster_ids=working)
+        faultpoint.reach("agentd.dispatched")
+    states = ClusterState.objects.filter(pk__in=list(cluster_ids))
+    rows = states.values_list("cluster", "desired_generation", "access_version")
+    numbers = {cluster_id: (generation, version) for cluster_id, generation, version in rows}
     found, _deleted = standings(epochs)
-    return Picture(numbers, found, publishing.pending_commands(agent_ids=epochs))
+    commands = publishing.pending_commands(agent_ids=epochs) if working else {}
+    return Picture(numbers, found, commands)
+
+
+def busy(cluster_ids: Collection[UUID]) -> set[UUID]:
+    """Those with an open deployment. All others need no more than their numbers: this is the cheap question
+    before the dear ones."""
+    rows = Deployment.objects.filter(status__in=OPEN, publish__cluster__in=list(cluster_ids))
+    return set(rows.values_list("publish__cluster", flat=True).distinct())
 
 
 def survey(*, epochs: Mapping[UUID, int], cluster_ids: Collection[UUID]) -> Survey:
     """Find everything that a lost wake, message or process left behind."""
-    publishing.sweep(cluster_ids=cluster_ids)
+    working = busy(cluster_ids)
+    if working:
+        publishing.sweep(cluster_ids=working)
     found, deleted = standings(epochs)
     restless = {standing.cluster_id for standing in found.values() if standing.behind}
-    waiting = publishing.unanswered().filter(deployment__publish__cluster__in=cluster_ids)
-    rows = waiting.values_list("agent", "deployment__publish__cluster")
-    restless |= {cluster_id for agent_id, cluster_id in rows if agent_id in epochs}
+    if working:
+        waiting = publishing.unanswered().filter(deployment__publish__cluster__in=working)
+        rows = waiting.values_list("agent", "deployment__publish__cluster")
+        restless |= {cluster_id for agent_id, cluster_id in rows if agent_id in epochs}
     return Survey(found, deleted, restless)
 
 

@@ -48,6 +48,12 @@ class InvalidMessage(Refused):
         super().__init__(grpc.StatusCode.INVALID_ARGUMENT, "invalid_message", message)
 
 
+class TooSlow(Refused):
+    def __init__(self) -> None:
+        message = "The agent does not read its stream."
+        super().__init__(grpc.StatusCode.DEADLINE_EXCEEDED, "too_slow", message)
+
+
 def refusal(error: BaseException) -> Refusal:
     """Never the words of an unexpected error: they may hold what the caller must not see."""
     if isinstance(error, Refused):

@@ -16,8 +16,10 @@ from uuid import UUID
 from django.utils import timezone
 
 from agents.server import desired
+from agents.server.batches import Batches
 from agents.server.database import Database
-from agents.server.desired import Standing
+from agents.server.desired import Picture, Standing
+from agents.server.errors import TooSlow
 from agents.server.options import Timings, jitter
 from agents.server.stream import Stream, Watch
 from agents.wire import agent_pb2 as pb
@@ -35,7 +37,9 @@ class Hub:
         self._database, self._timings = database, timings
         self.streams: dict[UUID, Stream] = {}  # by agent
         self.watches: dict[UUID, Watch] = {}  # by cluster
+        self.writing: dict[Stream, float] = {}  # since when; see cut_the_slow
         self.draining = False
+        self._looks: Batches[Watch, Picture] = Batches(self._look_at, gather=timings.glance)
         self._beats: dict[UUID, tuple[int, datetime]] = {}
         self._departed: list[tuple[UUID, int]] = []  # agent, epoch
         self._woken: dict[UUID, float] = {}  # when news of a cluster came last
@@ -132,11 +136,8 @@ class Hub:
 
     async def _look_once(self, watch: Watch) -> None:
         asked = dict(watch.streams)
-        picture = await self._database.run(
-            desired.look, cluster_id=watch.cluster_id, epochs=epochs_of(asked)
-        )
-        self.judge(picture.standings)
-        watch.numbers = picture.numbers or watch.numbers
+        picture = await self._looks.ask(watch)
+        watch.numbers = picture.numbers.get(watch.cluster_id, watch.numbers)
         now = asyncio.get_running_loop().time()
         for stream in asked.values():
             if stream.ending:
@@ -146,6 +147,15 @@ class Hub:
             late = now - stream.hinted_at >= self._timings.repeat
             behind = seen is not None and seen.behind
             stream.wants(commands, repeat=late and (behind or bool(commands)))
+
+    async def _look_at(self, watches: list[Watch]) -> list[Picture]:
+        """News of many clusters mostly comes in one breath: their looks are one."""
+        epochs = {pk: epoch for each in watches for pk, epoch in epochs_of(each.streams).items()}
+        picture = await self._database.run(
+            desired.look, cluster_ids=[each.cluster_id for each in watches], epochs=epochs
+        )
+        self.judge(picture.standings)
+        return [picture] * len(watches)
 
     def judge(self, standings: dict[UUID, Standing]) -> None:
         """Cut streams of agents that were revoked, or that opened a newer session elsewhere."""
@@ -187,6 +197,19 @@ class Hub:
         """Nobody takes so long to be let in."""
         old = asyncio.get_running_loop().time() - WAKE_MEMORY_SECONDS
         self._woken = {pk: at for pk, at in self._woken.items() if at > old}
+
+    async def cut_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._timings.write / 4)
+            self.cut_the_slow()
+
+    def cut_the_slow(self) -> None:
+        """Of whoever does not read what is written, the stream ends. One round for all: a timer for
+        each message cost more than the message."""
+        limit = asyncio.get_running_loop().time() - self._timings.write
+        for stream, since in self.writing.items():
+            if since < limit:
+                stream.finish(TooSlow())
 
     async def flush_forever(self) -> None:
         while True:

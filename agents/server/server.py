@@ -53,6 +53,7 @@ class AgentServer:
         self._rounds = [
             asyncio.create_task(self.hub.sweep_forever()),
             asyncio.create_task(self.hub.flush_forever()),
+            asyncio.create_task(self.hub.cut_forever()),
             asyncio.create_task(wakes),
         ]
         how = "TLS" if self._options.secure else "plaintext on loopback"

@@ -9,6 +9,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -43,14 +44,16 @@ class AgentServicer:
     ) -> None:
         self._hub, self._database = hub, database
         self._options = options
-        gather = options.timings.gather
+        timings = options.timings
+        gather = timings.gather
         self._admission: Batches[Hello, Admitted] = Batches(
             lambda hellos: database.run(admit, hellos, owner=owner),
             gather=gather,
+            spacing=timings.queue,
             unclaimed=lambda admitted: hub.forget(admitted.session),
         )
         self._reports: Batches[Report, None] = Batches(
-            lambda words: reports.run(record_states, words), gather=gather
+            lambda words: reports.run(record_states, words), gather=gather, spacing=timings.spacing
         )
         # In a lane of its own: a verdict does not wait for the reports of a whole fleet.
         self._results: Batches[Word, None] = Batches(
@@ -124,8 +127,7 @@ class AgentServicer:
             admitted = await self._authenticate(context)
             stream = self._hub.join(admitted.session, busy=admitted.busy, since=since)
             try:
-                await self._greet(stream, admitted.session, context)
-                await self._converse(stream, context)
+                await self._converse(stream, self._welcome(admitted.session), context)
             finally:
                 self._hub.leave(stream)
         except Exception as error:  # noqa: BLE001 - every error becomes a status
@@ -173,7 +175,7 @@ class AgentServicer:
             raise InvalidMessage("The first message must be a connect_request.")
         return payload
 
-    async def _greet(self, stream: Stream, session: Session, context: Context) -> None:
+    def _welcome(self, session: Session) -> pb.ServerMessage:
         welcome = pb.ConnectResponse(
             rest_token=session.rest_token,
             rest_url=self._options.rest_url,
@@ -181,43 +183,38 @@ class AgentServicer:
             generation=session.generation,
             access_version=session.access_version,
         )
-        await self._send(
-            context, pb.ServerMessage(session_epoch=session.epoch, connect_response=welcome)
-        )
-        log.info("Agent %s connected, epoch %d.", stream.agent_id, stream.epoch)
+        return pb.ServerMessage(session_epoch=session.epoch, connect_response=welcome)
 
-    async def _converse(self, stream: Stream, context: Context) -> None:
-        """One reader, one writer; the stream is over when either ends.
+    async def _converse(self, stream: Stream, welcome: pb.ServerMessage, context: Context) -> None:
+        """One reader, one writer; the stream is over when either ends, or the hub cuts it.
 
-        The other is not cancelled: its read or write ends together with the call (see `keep`).
+        Neither is cancelled: its read or write ends together with the call (see `keep`).
         """
-        tasks = [
-            running(self._read(stream, context)),
-            running(self._write(stream, context)),
-        ]
+        for work in (self._read(stream, context), self._write(stream, welcome, context)):
+            running(work).add_done_callback(partial(_finish, stream))
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await stream.over
         finally:
             stream.close()
-        for task in done:
-            task.result()
 
-    async def _write(self, stream: Stream, context: Context) -> None:
+    async def _write(self, stream: Stream, welcome: pb.ServerMessage, context: Context) -> None:
+        await self._send(stream, context, welcome)
+        log.info("Agent %s connected, epoch %d.", stream.agent_id, stream.epoch)
         while not stream.ending or stream.dirty.is_set():
             await stream.dirty.wait()
             stream.dirty.clear()  # before reading the state: what changes from here on sets it again
             if stream.closed:
                 return
             for message in stream.outbox():
-                await self._send(context, message)
+                await self._send(stream, context, message)
 
-    async def _send(self, context: Context, message: pb.ServerMessage) -> None:
+    async def _send(self, stream: Stream, context: Context, message: pb.ServerMessage) -> None:
+        """No timer of its own: the hub cuts whoever takes too long (Hub.cut_the_slow)."""
+        self._hub.writing[stream] = asyncio.get_running_loop().time()
         try:
-            await asyncio.wait_for(keep(context.write(message)), self._options.timings.write)
-        except TimeoutError:
-            raise Refused(
-                grpc.StatusCode.DEADLINE_EXCEEDED, "too_slow", "The agent does not read its stream."
-            ) from None
+            await context.write(message)
+        finally:
+            del self._hub.writing[stream]
 
     async def _read(self, stream: Stream, context: Context) -> None:
         while (raw := await context.read()) is not grpc.aio.EOF and not stream.closed:
@@ -255,6 +252,13 @@ class AgentServicer:
             self._hub.poke(stream.watch.cluster_id)  # the session may be over: then it is cut
             return False
         return True
+
+
+def _finish(stream: Stream, task: asyncio.Task[None]) -> None:
+    if task.cancelled():
+        stream.over.cancel()
+    else:
+        stream.finish(task.exception())
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:

@@ -50,14 +50,15 @@ class Watch:
 
 class Stream:
     __slots__ = (
-        "_goodbye", "_repeat", "_told", "_told_commands", "agent_id", "closed", "commands",
-        "dirty",
-        "epoch", "hinted_at", "recorded", "watch",
+        "_goodbye", "_repeat", "_told", "_told_commands", "agent_id", "closed", "commands", "dirty",
+        "epoch", "hinted_at", "over", "recorded", "watch",
     )  # fmt: skip
 
     def __init__(self, agent_id: UUID, epoch: int, watch: Watch, told: tuple[int, int]) -> None:
         self.agent_id, self.epoch, self.watch = agent_id, epoch, watch
         self.dirty = asyncio.Event()
+        # Its reader or its writer ended, or it was cut.
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False  # the call is over
         self.commands: dict[UUID, Command] = {}
         # The ConnectResponse is a hint as well.
@@ -75,6 +76,15 @@ class Stream:
     def close(self) -> None:
         self.closed = True
         self.dirty.set()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Whoever waits for `over` goes on. The first reason stays."""
+        if self.over.done():
+            return
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
 
     def end(
         self, reason: pb.Goodbye.Reason, message: str = "", *, retry_within: float = 0.0

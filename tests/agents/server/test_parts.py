@@ -179,7 +179,7 @@ class Scripted(Database):
         if len(self.calls) <= self.away:
             raise OperationalError("away")
         return SimpleNamespace(
-            numbers=None, standings={}, commands={}, restless=set(), deleted=set()
+            numbers={}, standings={}, commands={}, restless=set(), deleted=set()
         )
 
 
