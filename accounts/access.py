@@ -28,6 +28,13 @@ def can(user: Any, organization_id: UUID, role: Role = Role.MEMBER) -> bool:
     return held is not None and RANK[held] >= RANK[role]
 
 
+def works_in(user: Any, organization: Organization) -> bool:
+    """Whether the user is at least a member there; no query if the row knows the role
+    (see organizations.choices)."""
+    held = getattr(organization, "role", None)
+    return RANK[held] >= RANK[Role.MEMBER] if held else can(user, organization.pk)
+
+
 def require(user: Any, organization_id: UUID, role: Role = Role.MEMBER) -> None:
     """Raise PermissionDenied unless the user holds at least `role` there.
 

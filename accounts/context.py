@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from accounts import navigation
-from accounts.access import can
-from accounts.models import Notice, Organization, Role
+from accounts.access import works_in
+from accounts.models import Notice, Organization
 
 THEMES = {"light", "dark"}
 NOTICES = 3
@@ -30,19 +30,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "organization": organization,
         "organizations": getattr(request, "organizations", []),
         "persona": organization.kind if organization else "",
-        "may_write": organization is not None and _may_write(user, organization),
+        "may_write": organization is not None and works_in(user, organization),
         # Lazy: a partial does not show them.
         "navigation": SimpleLazyObject(lambda: navigation.links(request, organization)),
         "notices": SimpleLazyObject(lambda: _notices(user, organization)),
     }
-
-
-def _may_write(user: Any, organization: Any) -> bool:
-    """The choices of the switcher know the role already."""
-    held = getattr(organization, "role", "")
-    if held and not user.is_superuser:
-        return held in {Role.MEMBER, Role.ADMIN}
-    return can(user, organization.pk)
 
 
 def _notices(user: Any, organization: Organization | None) -> list[Notice]:

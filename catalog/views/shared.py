@@ -34,7 +34,7 @@ def may_create(request: HttpRequest) -> bool:
     return bool(
         organization
         and organization.kind == Kind.PROVIDER
-        and access.can(request.user, organization.pk)
+        and access.works_in(request.user, organization)
     )
 
 

@@ -106,5 +106,5 @@ def may_register(request: HttpRequest) -> bool:
     return bool(
         organization
         and organization.kind == Kind.OPERATOR
-        and access.can(request.user, organization.pk)
+        and access.works_in(request.user, organization)
     )

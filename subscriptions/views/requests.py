@@ -210,7 +210,7 @@ def _may_work(request: HttpRequest) -> bool:
     return bool(
         organization
         and organization.kind == Kind.PROVIDER
-        and access.can(request.user, organization.pk)
+        and access.works_in(request.user, organization)
     )
 
 
