@@ -17,3 +17,9 @@ register = template.Library()
 def unpublished(publishes: Iterable[ProductPublish]) -> set[UUID]:
     """{% unpublished publishes as waiting %}: the ids of those defined otherwise by now than what is live."""
     return revisions.unpublished(list(publishes))
+
+
+@register.simple_tag
+def has_changes(publish: ProductPublish) -> bool:
+    """{% has_changes publish as waiting %}: of one."""
+    return bool(revisions.unpublished([publish]))

@@ -62,7 +62,11 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def changes(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What is defined now beside what is live: a page, and the part of the detail that tells so."""
     publish = told(request, pk)
-    context = stories.head(publish) | {"pending": compared.pending(publish)}
+    pending, wanted = compared.pending(publish), publish.wanted_revision
+    context = stories.head(publish) | {
+        "pending": pending,
+        "waiting": pending is not None and (wanted is None or pending.digest != wanted.digest),
+    }
     return page(request, "publishing/changes.html", "changes", context)
 
 

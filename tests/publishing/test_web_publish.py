@@ -54,9 +54,40 @@ def text(response: Any) -> str:
 # --- Changes -----------------------------------------------------------------------------------------
 
 
+def part(response: Any) -> str:
+    """What stays in the part's own place: the button of the head is swapped where it is."""
+    page = response.content.decode()
+    return re.sub(r'(?s)<span id="publish-changes-action" hx-swap-oob.*?</span>', "", page)
+
+
 def test_nothing_to_publish_says_so_and_the_part_is_empty(browser, stage):
     assert "Nothing to publish" in text(browser.get(url(stage, "/changes")))
-    assert browser.get(url(stage, "/changes"), headers=HTMX).content.strip() == b""
+    assert part(browser.get(url(stage, "/changes"), headers=HTMX)) == ""
+
+
+@pytest.mark.parametrize("tail", ["/changes", "/revisions", "/revisions/1", "/settings"])
+def test_the_button_says_whether_there_is_something_to_publish(browser, stage, tail):
+    closed, opened = "No changes to publish", "Publish changes…"
+    assert closed in text(browser.get(url(stage, tail)))
+    stage.change()
+    page = text(browser.get(url(stage, tail)))
+    assert opened in page
+    assert closed not in page
+
+
+def test_the_part_tells_the_button_of_the_overview(browser, stage):
+    assert 'hx-preserve="true"' in browser.get(url(stage)).content.decode()
+    assert "No changes to publish" in text(browser.get(url(stage, "/changes"), headers=HTMX))
+    stage.change()
+    assert "Publish changes…" in text(browser.get(url(stage, "/changes"), headers=HTMX))
+
+
+def test_a_viewer_is_told_of_changes_without_a_button(client, stage):
+    client.force_login(UserFactory(member_of=stage.publish.organization, role=Role.VIEWER))
+    stage.change()
+    page = text(client.get(url(stage, "/changes"), headers=HTMX))
+    assert "Changes not yet published" in page
+    assert "Publish changes…" not in page
 
 
 def test_changes_not_yet_published_are_a_readable_diff(browser, stage):
@@ -72,7 +103,7 @@ def test_changes_not_yet_published_are_a_readable_diff(browser, stage):
 def test_what_is_on_its_way_is_not_told_as_unpublished(browser, stage):
     stage.change()
     stage.click()
-    assert browser.get(url(stage, "/changes"), headers=HTMX).content.strip() == b""
+    assert part(browser.get(url(stage, "/changes"), headers=HTMX)) == ""
 
 
 def test_publishing_shows_the_changes_and_whom_they_concern(browser, stage):
