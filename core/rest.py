@@ -16,6 +16,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from core.envelope import envelope
+from core.pages import Pages
 
 
 class EnvelopeRenderer(JSONRenderer):
@@ -60,6 +61,7 @@ def _texts(data: Any) -> Iterator[str]:
 class Pagination(PageNumberPagination):
     """?page=2&page_size=100."""
 
+    django_paginator_class = Pages
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -35,6 +34,7 @@ from core import versions
 from core.errors import DomainError, InvalidInput
 from core.filters import refused
 from core.htmx import leave, page
+from core.pages import Pages
 
 FORM = "catalog/gateways/form.html"
 ORDERS = {
@@ -50,7 +50,7 @@ def gateways(request: HttpRequest) -> HttpResponse:
     rows = stories.gateway_rows(mine(request, Gateway))
     chosen = GatewayFilter(request.GET, rows, request=request)
     order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Paginator(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
+    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
     asked = chosen.form.cleaned_data
     context = {
         "page": found.get_page(request.GET.get("page")),

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +17,7 @@ from catalog.models import Product
 from catalog.views.shared import PAGE_SIZE, may_create, mine, query_for_pages, rights, visible
 from core.filters import refused
 from core.htmx import page
+from core.pages import Pages
 
 ORDERS = {
     "name": (_("By name"), ["name", "version", "pk"]),
@@ -33,7 +33,7 @@ def products(request: HttpRequest) -> HttpResponse:
     rows = mine(request, Product)
     chosen = ProductFilter(request.GET, stories.product_rows(rows), request=request)
     order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Paginator(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
+    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
     shown = found.get_page(request.GET.get("page"))
     asked = chosen.form.cleaned_data
     context = {

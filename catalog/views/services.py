@@ -34,6 +34,7 @@ from core import versions
 from core.errors import DomainError
 from core.filters import refused
 from core.htmx import attempt, leave, page
+from core.pages import Pages
 
 FORM = "catalog/services/form.html"
 ROUTES = 100  # on one page of the routes
@@ -53,7 +54,7 @@ def services(request: HttpRequest) -> HttpResponse:
     rows = mine(request, ApiService)
     chosen = ApiServiceFilter(request.GET, _counted(rows), request=request)
     order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Paginator(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
+    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
     asked = chosen.form.cleaned_data
     waiting = mine(request, ApiImport).exclude(status=ImportStatus.APPLIED)
     context = {

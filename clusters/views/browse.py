@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +20,7 @@ from clusters.models import Cluster, ClusterQuerySet, Status
 from clusters.views.shared import visible
 from core.filters import refused, segments
 from core.htmx import page
+from core.pages import Pages
 
 PAGE_SIZE = 25
 TRAIL_SIZE = 50
@@ -43,7 +43,7 @@ def clusters(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": Pages(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "segments": segments(request, ClusterFilter, mine.with_bare_status(), SEGMENTS),
         "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
         "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
@@ -69,7 +69,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def events(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The whole audit trail of one cluster."""
     cluster = visible(request, pk)
-    found = Paginator(stories.trail(cluster), TRAIL_SIZE).get_page(request.GET.get("page"))
+    found = Pages(stories.trail(cluster), TRAIL_SIZE).get_page(request.GET.get("page"))
     return page(request, "clusters/events.html", "events", {"cluster": cluster, "page": found})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,6 +16,7 @@ from clusters.models import Agent
 from clusters.views.browse import may_register
 from core.filters import refused
 from core.htmx import page
+from core.pages import Pages
 
 PAGE_SIZE = 50
 STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]
@@ -47,7 +47,7 @@ def agents(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "page": Paginator(ordered, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": Pages(ordered, PAGE_SIZE).get_page(request.GET.get("page")),
         "asked": chosen.form.cleaned_data,
         "narrowed": any(chosen.form.cleaned_data.values()),
         "refused": refused(chosen),

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ObjectDoesNotExist
-from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -17,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
 from core.htmx import page
+from core.pages import Pages
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
@@ -76,7 +76,7 @@ def revisions(request: HttpRequest, pk: UUID) -> HttpResponse:
     publish = told(request, pk)
     rows = publish.revisions.select_related("created_by").defer("document")
     context = stories.head(publish) | {
-        "page": Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": Pages(rows, PAGE_SIZE).get_page(request.GET.get("page")),
         "tab": "revisions",
     }
     return page(request, "publishing/revisions.html", "revision-rows", context)
@@ -163,7 +163,7 @@ def _listing(request: HttpRequest, chosen: Any, order: list[str]) -> dict[str, A
     query = request.GET.copy()
     query.pop("page", None)
     return {
-        "page": Paginator(found.order_by(*order), PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": Pages(found.order_by(*order), PAGE_SIZE).get_page(request.GET.get("page")),
         "asked": asked,
         "problems": [
             f"{name}: {' '.join(words)}" for name, words in (chosen.form.errors or {}).items()

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -23,6 +22,7 @@ from catalog.models import Product
 from core.errors import InvalidInput
 from core.filters import refused, segments
 from core.htmx import add_error, leave, page
+from core.pages import Pages
 from subscriptions.filters import SubscriptionFilter
 from subscriptions.forms import ReasonForm
 from subscriptions.models import Subscription
@@ -59,7 +59,7 @@ def subscriptions(request: HttpRequest) -> HttpResponse:
         "application__organization", "plan", "publish__product", "publish__cluster", "decided_by"
     )
     asked = chosen.form.cleaned_data
-    shown = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    shown = Pages(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": shown,
         "some_wait": any(row.status == Status.PENDING for row in shown),
