@@ -143,7 +143,11 @@ def test_a_dialog_by_keyboard_alone(
     seen.page.keyboard.press("Escape")
 
     seen.page.wait_for_selector(f"dialog#{dialog}[open]", state="detached")
-    seen.page.wait_for_function("id => document.activeElement.id === id", arg=opener)
+    seen.page.wait_for_selector(f"#{opener}:focus")
+    with seen.page.expect_response(portal.url + portal.path(path)):
+        seen.page.evaluate("document.body.dispatchEvent(new Event('pulse'))")
+    seen.page.wait_for_timeout(100)
+    assert seen.page.locator("dialog[open]").count() == 0, "closed is closed"
 
 
 def test_a_route_in_a_dialog(portal: Portal, window: Open) -> None:
