@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from core import durations
 
 register = template.Library()
+SELECTED = SafeString(" selected")
 
 
 @register.simple_tag
@@ -29,6 +31,31 @@ def icon(name: str, extra: str = "") -> SafeString:
         f" {extra}" if extra else "",
         static("vendor/icons/sprite.svg"),
         name,
+    )
+
+
+@register.simple_tag
+def status(tone: str, icon_name: str, label: str, *, plain: bool = False) -> SafeString:
+    """{% status badge.tone badge.icon badge.label %}: a state in colour, symbol and words."""
+    return format_html(
+        '<span class="ig-st {}{}">{}{}</span>',
+        tone,
+        " plain" if plain else "",
+        icon(icon_name, "icon-spin" if tone == "busy" else ""),
+        label,
+    )
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[Any, Any]], chosen: Any = None) -> SafeString:
+    """{% options clusters asked.cluster_id %}: of a select, from pairs of value and label.
+
+    A tag and no loop in the template: such a list may have hundreds of them.
+    """
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        ((value, SELECTED if value == chosen else "", label) for value, label in choices),
     )
 
 
