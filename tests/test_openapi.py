@@ -157,7 +157,7 @@ def versioned(schema) -> list[tuple[str, str]]:
 
 def read(client, route, target, world):
     """What an edit of `route` must have read before."""
-    row = route.removesuffix("/logo").removesuffix("/maintenance")
+    row = route.removesuffix("/logo").removesuffix("/maintenance").removesuffix("/plan")
     return client.get("/api/v1/" + filled(row, target, world))
 
 

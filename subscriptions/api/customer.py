@@ -57,7 +57,7 @@ class ApplicationViewSet(VersionedMixin, CustomerViewSet):
     filterset_class = filters.ApplicationFilter
     ordering_fields = ("name", "created_at")
     roles = {"destroy": Role.ADMIN}
-    versioned_actions = ("destroy",)
+    versioned_actions = ("partial_update", "destroy")
 
     @extend_schema(
         request=serializers.ApplicationBody, responses={201: serializers.ApplicationSerializer}
@@ -69,6 +69,21 @@ class ApplicationViewSet(VersionedMixin, CustomerViewSet):
         row = applications.create(actor=request.user, organization_id=organization_id, **body)
         return self.answer(row, status=201)
 
+    @extend_schema(
+        request=serializers.ApplicationChanges, responses=serializers.ApplicationSerializer
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename or describe it anew. Its subscriptions and keys stay as they are."""
+        application_id = self.writing_to()
+        body = validated(serializers.ApplicationChanges, request)
+        row = applications.update(
+            actor=request.user,
+            application_id=application_id,
+            seen=versions.asked(request),
+            **body,
+        )
+        return self.answer(row)
+
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """409 `application_in_use` while it is subscribed to anything."""
@@ -77,9 +92,10 @@ class ApplicationViewSet(VersionedMixin, CustomerViewSet):
         return Response(status=204)
 
 
-class SubscriptionViewSet(CustomerViewSet):
+class SubscriptionViewSet(VersionedMixin, CustomerViewSet):
     model = Subscription
     queryset = Subscription.objects.none()
+    versioned_actions = ("plan",)
     serializer_class = serializers.SubscriptionSerializer
     filterset_class = filters.SubscriptionFilter
     ordering_fields = ("created_at", "decided_at", "status")
@@ -123,7 +139,7 @@ class SubscriptionViewSet(CustomerViewSet):
         409 `invalid_state` if it is not open any more, 409 `approval_required` if the plan asks for it.
         """
         subscription_id = self.writing_to()
-        body = validated(serializers.ChangePlanBody, request)
+        body = validated(serializers.ChangePlanBody, request) | {"seen": versions.asked(request)}
         return self.answer(
             subscriptions.change_plan(actor=request.user, subscription_id=subscription_id, **body)
         )

@@ -79,6 +79,14 @@ class ApplicationBody(serializers.Serializer):
     description = serializers.CharField(max_length=500, allow_blank=True, default="")
 
 
+@example(name="Shop", description="The web shop, and its app")
+class ApplicationChanges(serializers.Serializer):
+    """What is left out stays as it is."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(max_length=500, allow_blank=True, required=False)
+
+
 class SubscriptionSerializer(serializers.ModelSerializer):
     application_id = serializers.UUIDField(read_only=True)
     application_name = serializers.CharField(source="application.name", read_only=True)

@@ -19,7 +19,11 @@ mine = "customer/subscriptions/<uuid:pk>"
 theirs = "provider/subscriptions/<uuid:pk>"
 urlpatterns = [
     path("customer/applications", applications(COLLECTION), name="applications"),
-    path("customer/applications/<uuid:pk>", applications(ONE_OR_GONE), name="application"),
+    path(
+        "customer/applications/<uuid:pk>",
+        applications(ONE_OR_GONE | {"patch": "partial_update"}),
+        name="application",
+    ),
     path("customer/subscriptions", subscriptions(COLLECTION), name="subscriptions"),
     path(mine, subscriptions(ONE), name="subscription"),
     path(f"{mine}/cancel", subscriptions({"post": "cancel"}), name="subscription-cancel"),

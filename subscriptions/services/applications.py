@@ -22,19 +22,32 @@ from subscriptions.states import OPEN
 def create(*, actor: Any, organization_id: UUID, name: str, description: str = "") -> Application:
     """Register a program of a consumer. Its name is unique in the organization."""
     consumer = access.organization_for(actor, organization_id, kind=Kind.CONSUMER)
-    application = Application(
-        organization=consumer,
-        name=line(name, field="name", limit=120),
-        description=line(description, field="description", limit=500, required=False),
-    )
-    taken = InvalidInput(
-        _("You already have an application named %(name)s.") % {"name": application.name},
-        field="name",
-        code="duplicate",
-    )
-    with refused_by("subscriptions_application_name_once", taken):
-        application.save()
+    application = Application(organization=consumer)
+    _describe(application, name, description)
     _record(application, actor, "application.create")
+    return application
+
+
+@transaction.atomic
+def update(
+    *,
+    actor: Any,
+    application_id: UUID,
+    name: str | None = None,
+    description: str | None = None,
+    seen: str = "",
+) -> Application:
+    """Rename or describe it anew; its subscriptions and keys stay. None leaves a field as it is."""
+    application = locked(actor, application_id)
+    versions.check(application, seen)
+    before = _facts(application)
+    _describe(
+        application,
+        application.name if name is None else name,
+        application.description if description is None else description,
+    )
+    if _facts(application) != before:
+        _record(application, actor, "application.update", before=before)
     return application
 
 
@@ -64,11 +77,28 @@ def locked(actor: Any, application_id: UUID, role: Role = Role.MEMBER) -> Applic
     return application
 
 
-def _record(application: Application, actor: Any, action: str) -> None:
+def _describe(application: Application, name: str, description: str) -> None:
+    application.name = line(name, field="name", limit=120)
+    application.description = line(description, field="description", limit=500, required=False)
+    taken = InvalidInput(
+        _("You already have an application named %(name)s.") % {"name": application.name},
+        field="name",
+        code="duplicate",
+    )
+    with refused_by("subscriptions_application_name_once", taken):
+        application.save()
+
+
+def _facts(application: Application) -> dict[str, Any]:
+    return {"name": application.name, "description": application.description}
+
+
+def _record(application: Application, actor: Any, action: str, **before: Any) -> None:
     audit.record(
         actor=actor,
         action=action,
         target=application,
         organization_id=application.organization_id,
-        after={"name": application.name, "description": application.description},
+        after=_facts(application),
+        **before,
     )

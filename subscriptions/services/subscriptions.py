@@ -13,7 +13,7 @@ from accounts import access as rights
 from accounts import audit
 from catalog.services.conflicts import refused_by
 from catalog.text import line
-from core import notify
+from core import notify, versions
 from core.errors import DomainError
 from publishing.models import ProductPublish
 from subscriptions.models import Plan, Subscription
@@ -104,12 +104,15 @@ def cancel(*, actor: Any, subscription_id: UUID) -> Subscription:
 
 
 @transaction.atomic
-def change_plan(*, actor: Any, subscription_id: UUID, plan_id: UUID) -> Subscription:
+def change_plan(
+    *, actor: Any, subscription_id: UUID, plan_id: UUID, seen: str = ""
+) -> Subscription:
     """Move to another plan of the same publish; the keys stay as they are.
 
     A plan that is itself marked for approval cannot be entered this way: nobody would have approved it.
     """
     subscription = owned(actor, subscription_id)
+    versions.check(subscription, seen)
     plan = Plan.objects.filter(publish_id=subscription.publish_id).get(pk=plan_id)
     if subscription.status not in {Status.PENDING, Status.ACTIVE}:
         raise DomainError(
