@@ -298,7 +298,7 @@ class Agent:
             self._state.mark_revoked(datetime.now(UTC).isoformat(timespec="seconds"))
             self.condition.identity = self._state.identity()
             return
-        wait = backoff.next()
+        wait = backoff.next(absent=ending.absent)
         level = logging.WARNING
         if ending.reason is Reason.DRAIN:
             level, wait = logging.INFO, ending.retry_after + random.uniform(0, 0.5)  # noqa: S311

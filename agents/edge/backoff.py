@@ -6,6 +6,8 @@ import random
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 15.0
+# A server that is not there is spared nothing by waiting, and a whole fleet waits for the end of an outage.
+ABSENT_SECONDS = 5.0
 STABLE_SECONDS = 60.0
 
 
@@ -19,8 +21,9 @@ class Backoff:
         # The exponent is capped because 2.0**1024 overflows after a long outage.
         return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(self._tries, 32))
 
-    def next(self) -> float:
-        bound = self.bound()
+    def next(self, *, absent: bool = False) -> float:
+        """`absent`: nobody answered at all, so that a try cost nobody anything."""
+        bound = min(self.bound(), ABSENT_SECONDS) if absent else self.bound()
         self._tries += 1
         return random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
 

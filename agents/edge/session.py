@@ -55,6 +55,7 @@ class Ending:
     words: str = ""
     retry_after: float = 0.0  # seconds
     lasted: float = 0.0  # seconds from the welcome on
+    absent: bool = False  # no control plane answered
 
 
 class Listener(Protocol):
@@ -84,6 +85,7 @@ class Session:
         self._call: Any = None
         self._writing: asyncio.Future[Any] | None = None
         self._welcomed_at = 0.0
+        self._answered = False
 
     async def run(self, stopping: asyncio.Event, broken: asyncio.Event) -> Ending:
         """Connect and talk until either side ends it. Raises nothing that a network can cause."""
@@ -118,6 +120,7 @@ class Session:
             if await keep(self._call.read()) is grpc.aio.EOF:
                 return await self._closed()
             return self._ending(Reason.LOST, "the control plane sent no nonce")
+        self._answered = True
         request = agent_pb2.ConnectRequest(
             jwt=self._sign(server["imp-nonce"], int(float(server["imp-time"]))),
             version=self._version,
@@ -246,7 +249,9 @@ class Session:
 
     def _by_code(self, code: grpc.StatusCode, words: str, trailers: Any) -> Ending:
         reason = Reason.REFUSED if code in REFUSALS else Reason.LOST
-        if error_code(trailers) == "agent_revoked":
+        said = error_code(trailers)
+        self._answered = self._answered or bool(said)
+        if said == "agent_revoked":
             reason = Reason.REVOKED
         return self._ending(reason, f"{code.name}: {words}")
 
@@ -261,7 +266,7 @@ class Session:
 
     def _ending(self, reason: Reason, words: str = "", retry_after: float = 0.0) -> Ending:
         lasted = time.monotonic() - self._welcomed_at if self._welcomed_at else 0.0
-        return Ending(reason, words, retry_after, lasted)
+        return Ending(reason, words, retry_after, lasted, absent=not self._answered)
 
 
 def error_code(trailers: Any) -> str:

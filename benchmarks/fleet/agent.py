@@ -33,14 +33,15 @@ class Identity:
 
 class Agent:
     __slots__ = (
-        "_attempt", "_backoff", "_call", "_channel", "_fleet", "_identity", "_interval", "_source",
-        "_up_at", "access_version", "generation", "work",
+        "_answered", "_attempt", "_backoff", "_call", "_channel", "_fleet", "_identity", "_interval",
+        "_source", "_up_at", "access_version", "generation", "work",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, identity: Identity, source: str) -> None:
         self._fleet, self._identity, self._source = fleet, identity, source
         self._backoff = Backoff()
         self._attempt = 0  # timers of an earlier one mean nothing
+        self._answered = False
         self._channel: Channel | None = None
         self._call: Call | None = None
         self._up_at = 0.0
@@ -55,6 +56,7 @@ class Agent:
     def connect(self) -> None:
         fleet = self._fleet
         self._attempt += 1
+        self._answered = False
         attempt = self._attempt
         self._call = Call(fleet.authority, "/agent.v1.AgentService/Connect", secure=bool(fleet.tls))
         self._channel = Channel(
@@ -116,6 +118,7 @@ class Agent:
             self._lost(event.why)
 
     def _introduce(self, given: dict[str, str]) -> None:
+        self._answered = True
         now = int(given["imp-time"])
         claims = {
             "iss": self._identity.id,
@@ -186,7 +189,7 @@ class Agent:
             self._channel.close()
         self._fleet.lost[why] += 1
         self._backoff.held(lasted)
-        wait = self._backoff.next() if within is None else within / 1000
+        wait = self._backoff.next(absent=not self._answered) if within is None else within / 1000
         attempt = self._attempt
         self._fleet.loop.after(wait, lambda: attempt == self._attempt and self.connect())
 

@@ -22,6 +22,15 @@ def test_the_bound_doubles_up_to_fifteen_seconds() -> None:
     assert bounds == [1, 2, 4, 8, 15, 15]
 
 
+def test_while_nobody_answers_no_wait_is_longer_than_five_seconds() -> None:
+    backoff = Backoff()
+    waits = [backoff.next(absent=True) for _ in range(400)]
+
+    assert 4.5 < max(waits) <= 5
+    # The tries count all the same: a server that answers and is in trouble is spared.
+    assert backoff.bound() == 15
+
+
 def test_a_long_outage_does_not_overflow() -> None:
     backoff = Backoff()
     for _ in range(5000):

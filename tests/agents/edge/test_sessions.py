@@ -14,6 +14,7 @@ import pytest
 
 from agents.edge import agent as agent_module
 from agents.edge.agent import Exit
+from agents.edge.backoff import Backoff
 from agents.edge.local import Local
 from agents.edge.state import StateDir
 from agents.wire import agent_pb2 as pb
@@ -89,6 +90,26 @@ async def test_an_agent_comes_back_when_the_server_does(
         deployment, _ = peer.publish()
         await until(lambda: peer.outcome(deployment) == pb.OUTCOME_APPLIED)
         assert agent.condition.reconnects >= 1
+
+
+async def test_it_waits_less_where_nobody_answers(
+    state: StateDir, gateway: MemoryGateway, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent: list[bool] = []
+
+    def wait(_: Backoff, **why: bool) -> float:
+        absent.append(why.get("absent", False))
+        return 0.05
+
+    monkeypatch.setattr(Backoff, "next", wait)
+    peer = Peer()
+    async with peer.serving():
+        agent = runner.start(await joined(state, peer), gateway)
+        await until(lambda: agent.condition.connected)
+    await until(lambda: len(absent) >= 3)
+
+    # The stream that stood was answered; then nobody listens any more.
+    assert (absent[0], absent[-1]) == (False, True)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL])
