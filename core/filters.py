@@ -9,6 +9,24 @@ import django_filters
 from django.db.models import Choices, Count
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+# What the lists are narrowed by, as their pages call it.
+NAMES = {
+    "category": gettext_lazy("category"),
+    "cluster_id": gettext_lazy("cluster"),
+    "environment": gettext_lazy("environment"),
+    "in_sync": gettext_lazy("state of sync"),
+    "kind": gettext_lazy("kind"),
+    "label": gettext_lazy("label"),
+    "order": gettext_lazy("order"),
+    "product_id": gettext_lazy("product"),
+    "product_publish_id": gettext_lazy("publish"),
+    "region": gettext_lazy("region"),
+    "search": gettext_lazy("search"),
+    "status": gettext_lazy("status"),
+    "version": gettext_lazy("version"),
+}
 
 
 class Flag(django_filters.TypedChoiceFilter):
@@ -63,6 +81,6 @@ def refused(filters: Any, orders: dict[str, Any] | None = None) -> list[str]:
 
 def _sentence(name: str, value: str) -> str:
     return _("There is no %(name)s “%(value)s”, so it narrows nothing here.") % {
-        "name": name,
+        "name": NAMES.get(name, name),
         "value": value[:80],
     }
