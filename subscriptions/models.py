@@ -125,7 +125,7 @@ class SubscriptionQuerySet(TenantQuerySet):
 
     def provided_by(self, user: Any) -> SubscriptionQuerySet:
         """Subscriptions to publishes of the user's provider organizations."""
-        return self.filter(publish__in=ProductPublish.objects.visible_to(user))
+        return self.tenants_of(user, "publish__organization")
 
 
 class Subscription(models.Model):
