@@ -57,11 +57,20 @@ def with_cells(products: Iterable[Any]) -> list[Any]:
     """Each product of a page with its environments."""
     found = list(products)
     by_product: dict[Any, list[Any]] = {row.pk: [] for row in found}
-    for publish in publishes(Product, product__in=by_product):
+    related: Any = Product.publishes  # type: ignore[attr-defined]
+    model = related.rel.related_model
+    rows = model.objects.filter(product__in=by_product).annotate(last_status=_last_status(model))
+    for publish in rows.only("product", "environment", "status").order_by():
         by_product[publish.product_id].append(publish)
     for row in found:
         row.cells = cells(by_product[row.pk])
     return found
+
+
+def _last_status(model: Any) -> Subquery:
+    """Of a publish: how its last deployment goes or went."""
+    deployments = model.deployments.rel.related_model.objects.filter(publish=OuterRef("pk"))
+    return Subquery(deployments.order_by("-number").values("status")[:1])
 
 
 def cells(publishes: Iterable[Any]) -> list[Cell]:
