@@ -127,9 +127,10 @@ def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) 
 
 
 def enter(
-    browser: Browser, url: str, language: str, login: dict[str, str] | None
+    browser: Browser, url: str, language: str, login: dict[str, str] | None, **options: Any
 ) -> BrowserContext:
-    context = browser.new_context(locale=LOCALES[language], reduced_motion="reduce")
+    """A browser of its own, with whoever it is signed in."""
+    context = browser.new_context(locale=LOCALES[language], reduced_motion="reduce", **options)
     context.add_cookies([{"name": "django_language", "value": language, "url": url}])
     if login:
         page = context.new_page()

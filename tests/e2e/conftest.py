@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from playwright.sync_api import Page
 
 from deploy.local import paths, ports
 from deploy.local.processes import Child
 from deploy.local.screenshots import LOCALES, chromium
-from deploy.local.stack import responds
+from deploy.local.stack import Stack, responds
+from tests.e2e import office as offices
 from tests.e2e.browser import Window, cookies
 
 DATABASE = f"pages_{os.getpid()}"
@@ -106,6 +108,34 @@ def window(portal: Portal, browser: Any) -> Iterator[Callable[[str, str], Window
     yield window
     for kept in opened.values():
         kept.context.close()
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[tuple[Stack, dict[str, Any]]]:
+    """One for all flows: starting it takes longer than most of them."""
+    with offices.running() as told:
+        yield told
+
+
+@pytest.fixture(scope="module")
+def office(running: tuple[Stack, dict[str, Any]]) -> Iterator[offices.Office]:
+    with chromium() as running_browser:
+        yield offices.Office(*running, running_browser)
+
+
+@pytest.fixture(scope="module")
+def provider(office: offices.Office) -> Page:
+    return office.window("provider")
+
+
+@pytest.fixture(scope="module")
+def colleague(office: offices.Office) -> Page:
+    return office.window("member")
+
+
+@pytest.fixture(scope="module")
+def operator(office: offices.Office) -> Page:
+    return office.window("operator")
 
 
 def _environment(url: str) -> dict[str, str]:
