@@ -13,10 +13,11 @@ from typing import Any
 from deploy.local import paths, processes
 from deploy.local.ports import PortError
 from deploy.local.processes import ChildFailed
-from deploy.local.stack import Ports, Stack, responds, wait_for
+from deploy.local.stack import Ports, Stack, has_joined, responds, wait_for
 
 LIVE_SECONDS = 30
 BEAT_SECONDS = 30
+NOT_SERVED = "The demo's own product is not served now. `make demo-reset` starts afresh."
 # As in production: who goes astray meets the product's own pages, not Django's for developers.
 WEB = {"DEBUG": "false", "HTTPS": "false", "STATIC_FROM_SOURCE": "true"}
 
@@ -46,15 +47,31 @@ def run(stack: Stack) -> int:
         with stack:
             stack.start()
             demo = stack.seed()
-            stack.start_agent(demo.get("registration_token") or "")
-            demo |= stack.seed("--finish", "--wait", str(LIVE_SECONDS))
-            wait_until_live(stack, demo)
+            demo |= offer(stack, demo.get("registration_token") or "")
             print(welcome(stack, demo), flush=True)
             watch(stack)
     except KeyboardInterrupt:
         pass  # Ctrl-C is how the demo ends; all is stopped by now
     print("\nStopped. The data is kept: `make demo` goes on with it, `make demo-reset` wipes it.")
     return 0
+
+
+def offer(stack: Stack, token: str) -> dict[str, Any]:
+    """The agent, the product and a key to call it: what the seed says of them.
+
+    Whoever revoked the demo's agent, say, still gets the portal when the demo starts again.
+    """
+    known = has_joined(stack.agent_state())
+    stack.start_agent(token)
+    try:
+        demo = stack.seed("--finish", "--wait", str(LIVE_SECONDS))
+        wait_until_live(stack, demo)
+    except ChildFailed as error:
+        if not known:
+            raise
+        print(f"\n{error}\n{NOT_SERVED}", file=sys.stderr)
+        return {}
+    return demo
 
 
 def reset(stack: Stack) -> int:
@@ -109,16 +126,19 @@ def welcome(stack: Stack, demo: dict[str, Any]) -> str:
         f"  {login['role']:<18} {login['email']:<28} {login['password']}"
         for login in demo.get("logins", [])
     )
+    call = ""
+    if "call" in demo:
+        call = "Call the published product through the real gateway:\n\n"
+        call += f"  {curl(stack, demo)}\n\n"
     return (
-        f"\nimp-gateway is running: {stack.url}\n\n{logins}\n\n"
-        f"Call the published product through the real gateway:\n\n  {curl(stack, demo)}\n\n"
+        f"\nimp-gateway is running: {stack.url}\n\n{logins}\n\n{call}"
         f"Logs: {stack.logs}   Ctrl-C stops everything."
     )
 
 
 def curl(stack: Stack, demo: dict[str, Any]) -> str:
     """One line to paste, from the seed's `call`: {path, headers}."""
-    call = demo.get("call") or {"path": "/", "headers": {}}
+    call = demo["call"]
     headers = "".join(f" -H '{name}: {value}'" for name, value in call.get("headers", {}).items())
     return f"curl -i{headers} {stack.gateway_url}{call['path']}"
 

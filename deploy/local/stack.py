@@ -144,11 +144,15 @@ class Stack:
         return json.loads(lines[-1])
 
     def start_agent(self, token: str, name: str = "agent-1", bind: str = "127.0.0.1") -> Child:
-        """Join once, then run: the state folder holds the identity."""
+        """Join once, then run: the state folder holds the identity.
+
+        A revoked one stays, as in a container: its end would end the portal that revoked it.
+        """
         state = self.agent_state(name)
         if not has_joined(state):
             self._step(f"Joining {name}", lambda: self.join(token, name, bind))
-        return self._spawn(name, self._agent("run", name), cwd=self.home)
+        run = [*self._agent("run", name), "--on-revoked", "serve"]
+        return self._spawn(name, run, cwd=self.home)
 
     def join(self, token: str, name: str = "agent-1", bind: str = "127.0.0.1") -> str:
         where = ["--server", self.agents_server(name), "--token", token, "--bind", bind]

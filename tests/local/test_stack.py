@@ -120,6 +120,22 @@ def test_the_welcome_can_be_pasted(stack):
     )
 
 
+def test_a_demo_that_was_taken_apart_still_shows_its_portal(stack, monkeypatch, capsys):
+    def refuse(*_options):
+        raise ChildFailed("Not published after 30 s")
+
+    monkeypatch.setattr(stack, "seed", refuse)
+    monkeypatch.setattr(stack, "start_agent", lambda token: None)
+    with pytest.raises(ChildFailed):  # the first start has to work
+        demo.offer(stack, "token")
+    stack.agent_state().mkdir(parents=True)
+    (stack.agent_state() / "identity.json").touch()
+
+    assert demo.offer(stack, "token") == {}
+    assert "make demo-reset" in capsys.readouterr().err
+    assert "curl" not in demo.welcome(stack, {})
+
+
 def test_waiting_says_what_did_not_happen():
     with pytest.raises(ChildFailed, match="Rain did not happen"):
         wait_for(lambda: False, "Rain", seconds=0.1)
