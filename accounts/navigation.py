@@ -47,6 +47,7 @@ ENTRIES = {
         Entry(_("Overview"), "layout-dashboard", "clusters:overview"),
         Entry(_("Clusters"), "server-2", "clusters:list"),
         Entry(_("Agents"), "plug-connected", "clusters:agents"),
+        Entry(_("Deployments"), "rocket", "publishing:operated-deployments"),
     ],
     Kind.PROVIDER: [
         Entry(_("Overview"), "layout-dashboard", "publishing:overview"),

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from publishing.views import actions, browse, overview, settings, wizard
+from publishing.views import actions, browse, operated, overview, settings, wizard
 
 app_name = "publishing"
 
 urlpatterns = [
+    path("operator/deployments", operated.deployments, name="operated-deployments"),
+    path("operator/publishes/<uuid:pk>", operated.publish, name="operated"),
     path("provider/", overview.show, name="overview"),
     path("provider/products/<uuid:pk>/publish/", wizard.wizard, name="wizard"),
     path("provider/products/<uuid:pk>/publish/discard", wizard.discard, name="discard"),

@@ -3,10 +3,12 @@ from django.urls import path
 from publishing import filters
 from publishing.api import drafts
 from publishing.api.deployments import DeploymentViewSet
+from publishing.api.operated import OperatedDeploymentViewSet, OperatedPublishViewSet
 from publishing.api.overview import Overview
 from publishing.api.publishes import ProductPublishViewSet, ProductsPublishesViewSet
 from publishing.models import Deployment, PublishEvent, PublishRevision
 
+READ_LIST, READ = {"get": "list"}, {"get": "retrieve"}
 COLLECTION = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "delete": "destroy"}
 publishes, deployments = ProductPublishViewSet, DeploymentViewSet
@@ -31,6 +33,26 @@ PARTS = {
 }
 
 urlpatterns = [
+    path(
+        "operator/product-publishes",
+        OperatedPublishViewSet.as_view(READ_LIST),
+        name="api-operated-publishes",
+    ),
+    path(
+        "operator/product-publishes/<uuid:pk>",
+        OperatedPublishViewSet.as_view(READ),
+        name="api-operated-publish",
+    ),
+    path(
+        "operator/deployments",
+        OperatedDeploymentViewSet.as_view(READ_LIST),
+        name="api-operated-deployments",
+    ),
+    path(
+        "operator/deployments/<uuid:pk>",
+        OperatedDeploymentViewSet.as_view(READ),
+        name="api-operated-deployment",
+    ),
     path("provider/overview", Overview.as_view({"get": "retrieve"}), name="api-provider-overview"),
     path(
         "provider/products/<uuid:product_pk>/publishes",

@@ -1,0 +1,82 @@
+"""What an operator sees of the publishes on its clusters: what runs there and how each change went.
+
+Plans, subscribers and drafts that never reached a cluster are the provider's own business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Prefetch, QuerySet
+
+from clusters.models import Agent, Cluster
+from publishing import stories
+from publishing.models import AgentPublish, Deployment, ProductPublish, ProductPublishQuerySet
+from publishing.states import OPEN
+
+RECENT = 10
+AGENTS = 100
+
+
+def publishes(user: Any) -> ProductPublishQuerySet:
+    """On the clusters of the operators that the user works for, once something was sent there."""
+    rows = ProductPublish.objects.tenants_of(user, "cluster__organization")
+    return rows.filter(pk__in=Deployment.objects.values("publish"))
+
+
+def deployments(user: Any) -> QuerySet[Deployment]:
+    return Deployment.objects.tenants_of(user, "publish__cluster__organization")
+
+
+def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
+    """With what one answer shows."""
+    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
+    return (
+        publishes.select_related("product", "cluster", "organization", "live_revision")
+        .defer("live_revision__document")
+        .prefetch_related(
+            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments")
+        )
+        .with_reach()
+    )
+
+
+def listed(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    """With what a row shows."""
+    return stories.with_verdicts(deployments).select_related(
+        "publish__product", "publish__cluster", "publish__organization", "revision", "requested_by"
+    )
+
+
+def told(user: Any) -> ProductPublishQuerySet:
+    """One publish with what its page shows."""
+    return (
+        publishes(user)
+        .select_related("product", "gateway", "organization", "live_revision", "wanted_revision")
+        .prefetch_related(Prefetch("cluster", Cluster.objects.with_status()))
+        .with_reach()
+    )
+
+
+def story(publish: Any) -> dict[str, Any]:
+    """For the page of one."""
+    rows = stories.with_verdicts(publish.deployments.all()).order_by("-number")[:RECENT]
+    claims = publish.route_claims.order_by().values("port", "protocol", "host")
+    agents = publish.cluster.agents.filter(
+        revoked_at=None, gateway_classes__contains=[publish.gateway.gateway_class]
+    )
+    serves = AgentPublish.objects.filter(publish=publish)
+    return {
+        "publish": publish,
+        "cluster": publish.cluster,
+        "deployments": rows,
+        "addresses": claims.annotate(routes=Count("path", distinct=True)).order_by("host", "port"),
+        "services": stories.services_of(stories.bundle_of(publish)),
+        "agents": _serving(agents.order_by("name")[:AGENTS], serves),
+    }
+
+
+def _serving(agents: QuerySet[Agent], serves: QuerySet[AgentPublish]) -> list[dict[str, Any]]:
+    """Each agent and what it said of the publish; None where it said nothing yet."""
+    said = {row.agent_id: row for row in serves}
+    return [{"agent": agent, "said": said.get(agent.pk)} for agent in agents]

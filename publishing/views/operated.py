@@ -1,0 +1,53 @@
+"""The operator's look at publishes on its clusters. Nothing can be changed here: they are the provider's."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from clusters.models import Cluster
+from core.filters import refused
+from core.htmx import page
+from core.pages import Pages
+from publishing import operated
+from publishing.filters import DeploymentFilter
+from publishing.models import Environment
+from publishing.states import Kind, Progress
+
+PAGE_SIZE = 25
+
+
+@login_required
+@require_safe
+def deployments(request: HttpRequest) -> HttpResponse:
+    """Of every provider, on the active organization's clusters."""
+    organization = request.organization  # type: ignore[attr-defined]
+    mine = Cluster.objects.visible_to(request.user).filter(organization=organization)
+    rows = operated.deployments(request.user).filter(publish__cluster__in=mine.values("pk"))
+    chosen = DeploymentFilter(request.GET, operated.listed(rows))
+    found = chosen.qs.order_by("-created_at", "-number", "pk")
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "page": Pages(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "asked": chosen.form.cleaned_data,
+        "narrowed": any(chosen.form.cleaned_data.values()),
+        "refused": refused(chosen),
+        "query": f"{query.urlencode()}&" if query else "",
+        "statuses": Progress.choices,
+        "kinds": Kind.choices,
+        "environments": Environment.choices,
+        "clusters": mine.order_by("name").values_list("pk", "name"),
+    }
+    return page(request, "publishing/operated/deployments.html", "deployment-rows", context)
+
+
+@login_required
+@require_safe
+def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = get_object_or_404(operated.told(request.user), pk=pk)
+    return page(request, "publishing/operated/publish.html", "operated-live", operated.story(row))
