@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Organization
@@ -19,7 +19,7 @@ DAY = timedelta(hours=24)
 SHOWN = 10
 # Words of a context above this one, in the order they are told.
 OUTCOMES = ["SUCCEEDED", "FAILED", "SUPERSEDED", "CANCELLED"]
-TROUBLED = 3  # stories.ATTENTION up to here: something to do
+TROUBLED = 3  # stories.attention up to here: something to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,12 @@ def _events(organization: Organization) -> QuerySet[AuditEvent]:
 
 def _attention(mine: ClusterQuerySet) -> ClusterQuerySet:
     """Clusters where something is to be done, and those whose live agents lag behind."""
-    behind = Q(status=Status.ACTIVE, applied_generation__lt=F("desired_generation"))
-    rows = stories.rows(mine).filter(Q(attention__lte=TROUBLED) | behind)
-    return rows.order_by("attention", "name", "pk")
+    now = timezone.now()
+    behind = Agent.objects.live(now).filter(
+        cluster=OuterRef("pk"), applied_generation__lt=OuterRef("state__desired_generation")
+    )
+    found = mine.annotate(attention=stories.attention(now)).filter(
+        Q(attention__lte=TROUBLED) | Exists(behind)
+    )
+    first = found.order_by("attention", "name", "pk").values_list("pk", flat=True)[: SHOWN + 1]
+    return stories.rows(mine.filter(pk__in=list(first))).order_by("attention", "name", "pk")

@@ -19,12 +19,19 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, JSONObject
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AuditEvent, Membership
-from clusters.models import Agent, Cluster, ClusterQuerySet, RegistrationToken, Status
+from clusters.models import (
+    Agent,
+    Cluster,
+    ClusterQuerySet,
+    RegistrationToken,
+    in_maintenance,
+    live_agents,
+)
 
 SHOWN = 50  # agents; the API has them all
 PUBLISHES = 25
@@ -32,13 +39,21 @@ RECENT = 8
 # A finished join stays on the page for a while, so that whoever pasted the command sees the end of it.
 JOIN_SHOWN = timedelta(minutes=15)
 
-ATTENTION = Case(
-    When(status=Status.INACTIVE, then=Value(0)),
-    When(Q(status=Status.ACTIVE, trouble__isnull=False), then=Value(1)),
-    When(status=Status.MAINTENANCE, then=Value(2)),
-    When(status=Status.PENDING, then=Value(3)),
-    default=Value(4),
-)
+
+def attention(now: datetime) -> Case:
+    """0: inactive, 1: active in trouble, 2: in maintenance, 3: pending, 4: all is well.
+
+    The same rules as the status, said in the order in which they are found out.
+    """
+    agents = Agent.objects.filter(cluster=OuterRef("pk"))
+    live = agents.filter(live_agents(now=now))
+    return Case(
+        When(in_maintenance(now), then=Value(2)),
+        When(Exists(live.exclude(last_error="")), then=Value(1)),
+        When(Exists(live), then=Value(4)),
+        When(Exists(agents.filter(last_heartbeat_at__isnull=False)), then=Value(0)),
+        default=Value(3),
+    )
 
 
 def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
@@ -55,15 +70,18 @@ def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
         .with_progress(now)
         .annotate(
             product_count=Subquery(published.values("total")),
-            trouble=Subquery(trouble.order_by("name").values("name")[:1]),
-            trouble_error=Subquery(trouble.order_by("name").values("last_error")[:1]),
+            trouble=Subquery(
+                trouble.order_by("name").values(json=JSONObject(agent="name", error="last_error"))[
+                    :1
+                ]
+            ),
             token_expires_at=Subquery(
                 usable_tokens(now)
                 .filter(cluster=here)
                 .order_by("-expires_at")
                 .values("expires_at")[:1]
             ),
-            attention=ATTENTION,
+            attention=attention(now),
         )
     )
 
