@@ -23,7 +23,7 @@ from django.db.models.functions import Cast, JSONObject
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import AuditEvent, Membership
+from accounts.models import AuditEvent
 from clusters.models import (
     Agent,
     Cluster,
@@ -100,11 +100,10 @@ def agents(cluster: Cluster) -> list[Agent]:
     return list(mine.order_by(live, "name", "pk")[:SHOWN])
 
 
-def publishes(cluster: Any, user: Any) -> list[Any]:
-    """What providers run or are about to run here; `linked` where the user may open it."""
+def publishes(cluster: Any) -> list[Any]:
+    """What providers run or are about to run here."""
     deployments = deployment_model().objects.filter(publish=OuterRef("pk"))
     under_way = deployments.filter(finished_at=None)
-    member = Membership.objects.filter(user=user, organization=OuterRef("organization"))
     mine = cluster.publishes.annotate(
         under_way=Subquery(under_way.values("status")[:1]),
         since=Case(
@@ -112,7 +111,6 @@ def publishes(cluster: Any, user: Any) -> list[Any]:
             When(status="WITHDRAWN", then=F("withdrawn_at")),
             default=F("created_at"),
         ),
-        linked=Value(True) if user.is_superuser else Exists(member),
         rank=Case(When(status="PUBLISHED", then=Value(0)), default=Value(1)),
     ).exclude(status="DRAFT", under_way=None)
     ordered = mine.select_related("product", "organization").order_by(

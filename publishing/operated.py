@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from clusters.models import Agent, Cluster
 from publishing import stories
 from publishing.models import AgentPublish, Deployment, ProductPublish, ProductPublishQuerySet
-from publishing.states import OPEN
+from publishing.states import OPEN, Status
 
 RECENT = 10
 AGENTS = 100
@@ -21,7 +21,8 @@ AGENTS = 100
 def publishes(user: Any) -> ProductPublishQuerySet:
     """On the clusters of the operators that the user works for, once something was sent there."""
     rows = ProductPublish.objects.tenants_of(user, "cluster__organization")
-    return rows.filter(pk__in=Deployment.objects.values("publish"))
+    sent = Deployment.objects.filter(publish=OuterRef("pk"))
+    return rows.filter(~Q(status=Status.DRAFT) | Exists(sent))
 
 
 def deployments(user: Any) -> QuerySet[Deployment]:
@@ -55,6 +56,7 @@ def told(user: Any) -> ProductPublishQuerySet:
         .select_related("product", "gateway", "organization", "live_revision", "wanted_revision")
         .prefetch_related(Prefetch("cluster", Cluster.objects.with_status()))
         .with_reach()
+        .annotate(role=stories.role_of(user))  # in the provider's organization
     )
 
 

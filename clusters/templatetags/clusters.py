@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django import template
+from django.utils import timezone
+from django.utils.dateformat import format as date_format
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -93,6 +97,8 @@ def cluster_badge(cluster: Any) -> Badge:
 
 @register.filter
 def agent_badge(agent: Agent) -> Badge:
+    if agent.revoked_at is not None:
+        return Badge("", "ban", _("Revoked"))
     if agent.is_live:
         return Badge("ok", "circle-check", _("Active"))
     if agent.last_heartbeat_at is None:
@@ -136,7 +142,15 @@ FIELDS = {
     "until": gettext_lazy("Ends"),
     "cluster": gettext_lazy("Cluster"),
     "version": gettext_lazy("Version"),
+    "agents": gettext_lazy("Agents"),
+    "gateway_classes": gettext_lazy("Gateway classes"),
+    "token": gettext_lazy("Token"),
+    "prefix": gettext_lazy("Token"),
+    "max_uses": gettext_lazy("Agents that may join with it"),
+    "expires_at": gettext_lazy("Expires"),
+    "revoked_at": gettext_lazy("Revoked"),
 }
+MOMENTS = {"since", "until", "expires_at", "revoked_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +165,18 @@ def changes(event: Any) -> list[Change]:
     """What an audited change was about, field by field; what stayed as it was is left out."""
     before, after = event.before or {}, event.after or {}
     found = [
-        Change(str(FIELDS.get(field, field)), _told(before.get(field)), _told(after.get(field)))
+        Change(str(FIELDS.get(field, field)), _told(field, before), _told(field, after))
         for field in sorted({*before, *after})
     ]
     return [change for change in found if change.before != change.after]
 
 
-def _told(value: Any) -> str:
+def _told(field: str, values: Mapping[str, Any]) -> str:
+    value = values.get(field)
     if value in (None, "", [], {}):
         return ""
+    if field in MOMENTS and (moment := parse_datetime(str(value))):
+        return date_format(timezone.localtime(moment), "Y-m-d H:i T")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, dict):

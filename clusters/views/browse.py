@@ -87,7 +87,7 @@ def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
         "more_agents": max(0, cluster.agent_count - len(agents)),
         "open_tokens": [token for token in tokens if token.usable],
         "join": stories.join(cluster, tokens),
-        "publishes": stories.publishes(cluster, request.user),
+        "publishes": stories.publishes(cluster),
         "activity": stories.activity(cluster),
         "events": stories.events(cluster),
         "token_form": TokenForm(),

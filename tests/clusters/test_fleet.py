@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -115,6 +116,7 @@ def test_agents_page_filters(as_, viewer, everything, operator):
     assert "agent-lost" in said()
     assert "agent-gone" not in said()
     assert "agent-gone" in said("status=revoked")
+    assert "Inactive" not in said("status=revoked").partition("agent-gone")[2]
     assert "agent-lost" not in said("status=active")
     assert "agent-lost" in said("status=inactive&version=0.0.9")
     assert "No agent matches" in said("search=nobody")
@@ -151,6 +153,19 @@ def test_the_audit_trail_of_one_cluster(as_, member, operator, stranger):
     rows = client.get(f"/api/v1{path}/events").json()["data"]["items"]
     assert [row["action"] for row in rows] == ["cluster.update", "cluster.create"]
     assert as_(stranger).get(f"{path}/events").status_code == 404
+
+
+def test_the_trail_speaks_of_tokens_and_maintenance_in_words(as_, admin, cluster):
+    client, path = as_(admin), f"{LIST}/{cluster.pk}"
+    client.post(f"{path}/tokens", {"ttl_seconds": "3600", "max_uses": "3"})
+    client.post(f"{path}/maintenance", {"reason": "Disks", "lasts": "3600"})
+
+    words = text(client.get(f"{path}/events"))
+
+    assert "Agents that may join with it 3" in words
+    assert re.search(r"Ends \d{4}-\d\d-\d\d \d\d:\d\d ", words)
+    assert re.search(r"Expires \d{4}-\d\d-\d\d \d\d:\d\d ", words)
+    assert "max_uses" not in words
 
 
 @pytest.mark.parametrize("path", [OVERVIEW, AGENTS])

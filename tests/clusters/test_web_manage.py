@@ -226,6 +226,12 @@ def test_delete_lists_what_is_in_the_way(as_, admin, cluster, publish_on):
     assert cluster.agents.get().name in words
     assert publish.product.name in words
     assert "Delete cluster" not in words
+    live = publish_on(cluster, product="User API", status="PUBLISHED")
+    page = client.get(path).content.decode()
+    assert f"/operator/publishes/{live.pk}" in page
+    assert f"/operator/agents/{cluster.agents.get().pk}/revoke" in page
+    # Nothing of it was ever sent to the cluster: it is its provider's alone.
+    assert f"/operator/publishes/{publish.pk}" not in page
 
     answer = client.post(path, {"name": "kr-main"})
     assert answer.status_code == 422

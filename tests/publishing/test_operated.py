@@ -128,6 +128,15 @@ def test_nobody_else_sees_it(client, publish):
         assert client.get(f"{REST}/deployments").json()["data"]["total"] == 0
 
 
+def test_who_works_for_both_may_go_on_to_the_providers_page(as_viewer, publish):
+    mine, theirs = f"{PUBLISHES}/{publish.pk}", f"/provider/publishes/{publish.pk}"
+    assert theirs not in as_viewer.get(mine).content.decode()
+    both = UserFactory(member_of=publish.organization)
+    both.memberships.create(organization=publish.cluster.organization, role=Role.VIEWER)
+    as_viewer.force_login(both)
+    assert theirs in as_viewer.get(mine).content.decode()
+
+
 def test_over_rest(as_viewer, publish):
     [row] = as_viewer.get(f"{REST}/product-publishes").json()["data"]["items"]
     one = as_viewer.get(f"{REST}/product-publishes/{publish.pk}").json()["data"]
