@@ -91,8 +91,15 @@ def fetch(
             answer = _get(parts, _Guard(deadline, allowed), limit)
         if isinstance(answer, bytes):
             return Fetched(url, answer)
-        url = urljoin(url, answer)
+        url = _joined(url, answer)
     raise FetchFailed("redirects", host=host)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:  # "http://[nothing"
+        raise FetchFailed("url") from None
 
 
 def _get(parts: SplitResult, guard: _Guard, limit: int) -> bytes | str:

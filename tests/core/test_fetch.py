@@ -45,6 +45,9 @@ class Site(BaseHTTPRequestHandler):
     def page_scheme(self):
         self.answer(302, b"", Location="file:///etc/passwd")
 
+    def page_nowhere(self):
+        self.answer(302, b"", Location="http://[nowhere")
+
     def page_again(self):
         self.answer(307, b"", Location="/doc?x=1")
 
@@ -115,6 +118,7 @@ def test_a_redirect_is_judged_like_the_link_itself(site, page):
     [
         ("scheme", "url"),
         ("circle", "redirects"),
+        ("nowhere", "url"),
         ("large", "too_large"),
         ("packed", "encoding"),
         ("nothing", "status"),
