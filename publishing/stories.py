@@ -113,13 +113,15 @@ def overview(publish: Any) -> dict[str, Any]:
     shown = deployments(publish)
     latest = shown[0] if shown else None
     bundle = bundle_of(publish)
+    plans = list(publish.plans.annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED)))
     return head(publish) | {
         "warnings": tls.warnings(tls.of_bundle(bundle)),
         "latest": latest,
         "deployments": shown[:RECENT],
         "proof": proof(publish, shown),
         "services": services_of(bundle),
-        "plans": publish.plans.annotate(subscribers=Count("subscriptions", filter=SUBSCRIBED)),
+        "plans": plans,
+        "subscribed": sum(plan.subscribers for plan in plans),
         "events": publish.events.select_related("actor", "agent", "deployment__revision").defer(
             "deployment__revision__document"
         )[:TIMELINE],

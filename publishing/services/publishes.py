@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import access, audit
 from accounts.models import Kind as OrganizationKind
@@ -120,9 +121,12 @@ def delete(*, actor: Any, publish_id: UUID, seen: str = "") -> None:
     count = publish.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
     if count:
         raise DomainError(
-            _(
+            ngettext(
+                "This publish is %(status)s, but %(count)d subscription to it is open. "
+                "It must be cancelled before the publish can be deleted.",
                 "This publish is %(status)s, but %(count)d subscriptions to it are open. "
-                "They must be cancelled before it can be deleted."
+                "They must be cancelled before the publish can be deleted.",
+                count,
             )
             % {"status": in_words(publish.get_status_display()), "count": count},
             code="subscriptions_open",

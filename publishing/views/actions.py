@@ -25,6 +25,8 @@ from publishing.compile import definition_of
 from publishing.forms.actions import PublishForm, RollBackForm, WaiveForm, WithdrawForm
 from publishing.models import Deployment
 from publishing.services import revisions
+from publishing.services.publishes import OPEN_SUBSCRIPTION
+from publishing.states import Kind
 from publishing.views.browse import deployment_context, detail_context, revision_context
 from publishing.views.shared import attempt, explain, told, typed
 
@@ -36,6 +38,7 @@ def publish(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = _writable(request, pk)
     form = PublishForm(typed(request))
     if form.is_valid() and _started(
+        request,
         form,
         lambda: service.publish(actor=request.user, publish_id=pk, **form.cleaned_data),
     ):
@@ -59,8 +62,10 @@ def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = _writable(request, pk)
     form = WithdrawForm(typed(request))
     if form.is_valid() and _started(
+        request,
         form,
         lambda: service.withdraw(actor=request.user, publish_id=pk, **form.cleaned_data),
+        kind=Kind.WITHDRAW,
     ):
         return redirect("publishing:detail", pk)
     context = stories.head(row) | {"form": form, "affected": revisions.affected(row)}
@@ -74,6 +79,7 @@ def roll_back(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
     _writable(request, pk)
     form = RollBackForm(request.POST)
     if form.is_valid() and _started(
+        request,
         form,
         lambda: service.roll_back(
             actor=request.user, publish_id=pk, revision=number, **form.cleaned_data
@@ -141,7 +147,8 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     if form.is_valid() and attempt(form, lambda: service.delete(actor=request.user, publish_id=pk)):
         messages.success(request, _("The publish is deleted."))
         return leave(request, "publishing:list")
-    context = stories.head(row) | {"form": form, "affected": revisions.affected(row)}
+    subscribed = row.subscriptions.filter(status__in=OPEN_SUBSCRIPTION).count()
+    context = stories.head(row) | {"form": form, "subscribed": subscribed}
     return page(request, "publishing/delete.html", "confirm", context, _status(form))
 
 
@@ -153,13 +160,17 @@ def _writable(request: HttpRequest, pk: UUID) -> Any:
     return row
 
 
-def _started(form: Any, act: Callable[[], object]) -> bool:
-    """Whether the page of the publish has something to show: also what a second click found there."""
+def _started(
+    request: HttpRequest, form: Any, act: Callable[[], object], *, kind: Kind = Kind.PUBLISH
+) -> bool:
+    """Whether it is under way: a second click finds its own first one. What others began is told."""
     try:
         act()
     except DomainError as error:
         if error.code == "deployment_started_meanwhile":
-            return True
+            mine = Deployment.objects.filter(requested_by=request.user, kind=kind)
+            if mine.filter(pk=error.details["deployment_id"]).exists():
+                return True
         explain(form, error)
         return False
     return True

@@ -136,6 +136,46 @@ def test_publish_clicked_twice_starts_one(browser, stage):
 # --- Revisions ---------------------------------------------------------------------------------------
 
 
+def test_a_withdrawal_is_asked_upon_what_the_live_part_shows(browser, stage):
+    """The dialog is opened long after the page was: only the part that pulses renew knows the last number."""
+    part = browser.get(url(stage), headers=HTMX).content.decode()
+    assert 'name="after" form="withdraw-form" value="1"' in part
+    stage.change()
+    stage.click()
+    part = browser.get(url(stage), headers=HTMX).content.decode()
+    assert 'name="after" form="withdraw-form" value="2"' in part
+
+
+def test_a_withdrawal_upon_an_older_page_says_what_came_between(browser, stage):
+    stage.change()
+    stage.click()
+    late = browser.post(url(stage, "/withdraw"), {"after": "1", "reason": "over"})
+    assert late.status_code == 422
+    assert "Deployment #2 was started meanwhile" in text(late)
+    assert 'value="over"' in late.content.decode()
+
+
+def test_withdraw_clicked_twice_starts_one(browser, stage):
+    answers = [browser.post(url(stage, "/withdraw"), {"after": "1"}) for _click in range(2)]
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert stage.publish.deployments.count() == 2
+
+
+def test_what_a_colleague_started_is_told(client, stage):
+    stage.change()
+    stage.click()
+    client.force_login(UserFactory(member_of=stage.publish.organization))
+    late = client.post(url(stage, "/publish"), {"after": "1"})
+    assert late.status_code == 422
+    assert "Deployment #2 was started meanwhile" in text(late)
+
+
+def test_withdrawing_tells_whom_it_concerns(browser, stage):
+    SubscriptionFactory(plan=PlanFactory(publish=stage.publish), status="active")
+    assert "1 subscription is affected" in text(browser.get(url(stage, "/withdraw")))
+    assert "1 subscription is affected" in text(browser.get(url(stage)))
+
+
 def test_compare_and_roll_back(browser, stage):
     stage.change()
     stage.serve()
@@ -270,6 +310,19 @@ def test_a_draft_is_deleted_after_asking(client):
     assert "cannot be undone" in text(client.get(path))
     assert client.post(path).status_code == 302
     assert not ProductPublish.objects.exists()
+
+
+def test_a_publish_in_use_is_not_offered_for_deletion(client):
+    publish = ProductPublishFactory(withdrawn=True)
+    SubscriptionFactory(plan=PlanFactory(publish=publish), status="active")
+    client.force_login(UserFactory(member_of=publish.organization, role=Role.ADMIN))
+    path = f"/provider/publishes/{publish.pk}/delete"
+
+    page = client.get(path)
+    assert "is still in use" in text(page)
+    assert f"product_publish_id={publish.pk}" in page.content.decode()
+    assert "delete-now" not in page.content.decode()
+    assert client.post(path).status_code == 422
 
 
 def test_a_live_publish_is_not_deleted(browser, stage):
