@@ -1,7 +1,8 @@
 """Several agentd processes on one port: a parent that starts them, watches them and ends with them.
 
-Each process is a new Python and no fork, because grpc does not survive one. Parent and process share a
-socket pair, the lifeline: a byte on it says "I listen"; its end, however it came, that the other is gone.
+At the start each process is a fork, which has everything loaded (see forks); later ones are a new Python,
+with new code. Parent and process share a socket pair, the lifeline: a byte on it says "I listen"; its end,
+however it came, that the other is gone.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
+from agents.server import forks
+
 log = logging.getLogger(__name__)
 READY = b"r"
+Work = Callable[[int], object]  # with the descriptor of its lifeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,12 @@ class Patience:
 class Slot:
     """The place of one process: whichever runs there now."""
 
-    def __init__(self, number: int, command: list[str], patience: Patience) -> None:
+    def __init__(
+        self, number: int, command: list[str], patience: Patience, first: Work | None = None
+    ) -> None:
         self.number, self._command, self._patience = number, command, patience
-        self.process: asyncio.subprocess.Process | None = None
+        self._first = first  # what to fork, once
+        self.process: asyncio.subprocess.Process | forks.Forked | None = None
         self.ready = asyncio.Event()
         self.stopping = False
         self._pause = patience.first_pause
@@ -95,13 +103,7 @@ class Slot:
         ours.setblocking(False)
         with ours:
             with theirs:
-                self.process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    "--lifeline",
-                    str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                )
+                self.process = await self._start(theirs.fileno())
             if self.stopping:  # asked while it started
                 self.process.terminate()
             log.info("agentd process %d is %d.", self.number, self.process.pid)
@@ -110,6 +112,18 @@ class Slot:
             await hearing
         return code
 
+    async def _start(self, lifeline: int) -> asyncio.subprocess.Process | forks.Forked:
+        first, self._first = self._first, None
+        if first and forks.possible():
+            return forks.fork(partial(first, lifeline), keep=lifeline)
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            "--lifeline",
+            str(lifeline),
+            pass_fds=[lifeline],
+            stdin=subprocess.DEVNULL,
+        )
+
     async def _hear(self, lifeline: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         with suppress(ConnectionError):  # its end is told by its exit code
@@ -117,12 +131,18 @@ class Slot:
                 self.ready.set()
 
 
-async def supervise(listen: str, count: int, patience: Patience | None = None) -> None:
-    """SIGTERM and SIGINT drain all; SIGHUP drains and starts anew one process after the other."""
+async def supervise(
+    listen: str, count: int, patience: Patience | None = None, *, first: Work | None = None
+) -> None:
+    """SIGTERM and SIGINT drain all; SIGHUP drains and starts anew one process after the other.
+
+    `first` is what a fork runs, instead of a new Python, when all of them start.
+    """
     patience = patience or Patience()
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "runagentd"]
     slots = [
-        Slot(number, [*command, "--listen", listen], patience) for number in range(1, count + 1)
+        Slot(number, [*command, "--listen", listen], patience, first)
+        for number in range(1, count + 1)
     ]
     stop, renew, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,6 +7,8 @@ import asyncio
 import gc
 import signal
 from argparse import ArgumentParser
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +18,16 @@ from django.core.management.base import BaseCommand, CommandError
 from agents.server.listening import PortInUse, require_free, reserve
 from agents.server.options import Options, from_settings
 from agents.server.processes import Lifeline, supervise
-from agents.server.server import GRACE_SECONDS, AgentServer
+
+# Whatever a process needs and does not load grpc: loaded once by the parent of several.
+SHARED = (
+    "agents.server.admission",
+    "agents.server.wake",
+    "agents.wire.agent_pb2",
+    "publishing.services.reports",
+    "publishing.services.verdicts",
+    "redis.asyncio",
+)
 
 
 class Command(BaseCommand):
@@ -40,18 +51,32 @@ class Command(BaseCommand):
             if count < 1:
                 raise ImproperlyConfigured("agentd needs at least one process.")
             if lifeline is not None:
-                asyncio.run(serve(options, Lifeline(lifeline)))
+                run(options, lifeline)
             elif count == 1:
                 require_free(options.listen)
                 asyncio.run(serve(options))
             else:
                 with reserve(options.listen):
-                    asyncio.run(supervise(options.listen, count))
+                    load_shared()
+                    asyncio.run(supervise(options.listen, count, first=partial(run, options)))
         except (ImproperlyConfigured, PortInUse) as error:
             raise CommandError(str(error)) from None
 
 
+def load_shared() -> None:
+    for name in SHARED:
+        import_module(name)
+    settle_memory()
+
+
+def run(options: Options, lifeline: int) -> None:
+    asyncio.run(serve(options, Lifeline(lifeline)))
+
+
 async def serve(options: Options, lifeline: Lifeline | None = None) -> None:
+    # Not above: a parent that has loaded grpc cannot fork.
+    from agents.server.server import GRACE_SECONDS, AgentServer
+
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
