@@ -10,7 +10,18 @@ from core.envelope import not_found
 from core.search import views as search
 from core.search.api import Search
 
+rest = [
+    path("search", Search.as_view({"get": "list"}), name="api-search"),
+    path("", include("accounts.api.urls")),
+    path("", include("clusters.api.urls")),
+    path("", include("catalog.api.urls")),
+    path("", include("publishing.api.urls")),
+    path("", include("subscriptions.api.urls")),
+    path("", include("agents.server.api.urls")),
+]
 urlpatterns = [
+    # First: a call would be compared with the patterns of all pages before its own.
+    path("api/v1/", include(rest)),
     path("", home, name="home"),
     path("search", search.results, name="search"),
     path("", include("accounts.urls")),
@@ -19,13 +30,6 @@ urlpatterns = [
     path("", include("publishing.urls")),
     path("", include("subscriptions.urls")),
     path("", include("agents.server.urls")),
-    path("api/v1/search", Search.as_view({"get": "list"}), name="api-search"),
-    path("api/v1/", include("accounts.api.urls")),
-    path("api/v1/", include("clusters.api.urls")),
-    path("api/v1/", include("catalog.api.urls")),
-    path("api/v1/", include("publishing.api.urls")),
-    path("api/v1/", include("subscriptions.api.urls")),
-    path("api/v1/", include("agents.server.api.urls")),
     path("api/schema", docs.schema, name="schema"),
     path("api/docs", docs.docs, name="docs"),
     re_path(r"^api(?:/|$)", not_found),

@@ -62,7 +62,7 @@ class Pagination(PageNumberPagination):
     """?page=2&page_size=100."""
 
     django_paginator_class = Pages
-    page_size = 50
+    page_size = 25
     page_size_query_param = "page_size"
     max_page_size = 200
 

@@ -20,6 +20,7 @@ from publishing.models import Deployment, DeploymentVerdict, ProductPublish
 from publishing.states import OPEN, Progress
 
 TAGS = ["Publishes"]
+OWN = [field.name for field in ProductPublish._meta.concrete_fields]
 CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
 
 
@@ -31,7 +32,12 @@ def publishes_for(user: Any) -> QuerySet[ProductPublish]:
     return (
         ProductPublish.objects.visible_to(user)
         .select_related("product", "cluster", "live_revision", "wanted_revision")
-        .defer("live_revision__document", "wanted_revision__document")
+        .only(
+            *OWN,
+            *("product__name", "product__version", "cluster__name"),
+            *("live_revision__number", "live_revision__digest"),
+            *("wanted_revision__number", "wanted_revision__digest"),
+        )
         .prefetch_related(
             Prefetch("product__services", services),
             Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments"),
@@ -41,7 +47,9 @@ def publishes_for(user: Any) -> QuerySet[ProductPublish]:
 
 
 def deployments_for(user: Any) -> QuerySet[Deployment]:
-    verdicts = DeploymentVerdict.objects.select_related("agent")
+    verdicts = DeploymentVerdict.objects.select_related("agent").only(
+        *("deployment", "agent__name", "outcome", "error", "probe", "timings", "updated_at")
+    )
     return (
         Deployment.objects.visible_to(user)
         .select_related("revision")
