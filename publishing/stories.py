@@ -26,6 +26,7 @@ from publishing.states import OPEN, Progress
 RECENT = 6  # deployments on the overview; their own page has them all
 TIMELINE = 20
 TROUBLES = 20
+OWN = [field.name for field in ProductPublish._meta.concrete_fields]
 SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
 SERVED = Q(status__in=["active", "suspended"])
 
@@ -146,6 +147,21 @@ def with_verdicts(rows: Any) -> Any:
     )
 
 
+def listed(rows: Any) -> Any:
+    """What a row of a list of deployments shows: of the verdicts only how many there are of each outcome."""
+    verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk")).order_by()
+    return (
+        rows.select_related("publish__product", "publish__cluster", "revision", "requested_by")
+        .only(
+            *("number", "kind", "status", "note", "detail", "created_at", "finished_at"),
+            *("publish__environment", "publish__product__name", "publish__product__version"),
+            *("publish__cluster__name", "revision__number"),
+            *("requested_by__name", "requested_by__email"),
+        )
+        .annotate(outcomes=ArraySubquery(verdicts.values("outcome")))
+    )
+
+
 def proof(publish: ProductPublish, shown: list[Deployment]) -> list[dict[str, Any]]:
     """What the gateways answered when the live revision was last proved, agent by agent."""
     if publish.live_revision_id is None:
@@ -176,7 +192,12 @@ def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
     opened = Deployment.objects.filter(status__in=OPEN)
     return (
         publishes.select_related("product", "cluster", "live_revision", "wanted_revision")
-        .defer("live_revision__document", "wanted_revision__document")
+        .only(
+            *OWN,
+            *("product__name", "product__version", "cluster__name"),
+            *("live_revision__number", "live_revision__digest"),
+            *("wanted_revision__number", "wanted_revision__digest"),
+        )
         .prefetch_related(Prefetch("deployments", opened, to_attr="open_deployments"))
         .with_reach()
         .annotate(subscribers=_subscribers())

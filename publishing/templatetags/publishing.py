@@ -153,7 +153,8 @@ def took(deployment: Deployment) -> str:
 @register.filter
 def tally(deployment: Deployment) -> dict[str, int]:
     """How many agents are where, for the summary line above the bar."""
-    outcomes = [verdict.outcome for verdict in deployment.verdicts.all()]
+    known = getattr(deployment, "outcomes", None)  # stories.listed
+    outcomes = [each.outcome for each in deployment.verdicts.all()] if known is None else known
     return {
         "total": len(outcomes),
         "applied": outcomes.count(Outcome.APPLIED),

@@ -94,10 +94,7 @@ def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
 @require_safe
 def deployments(request: HttpRequest) -> HttpResponse:
     rows = Deployment.objects.filter(publish__in=own(request))
-    shown = stories.with_verdicts(rows).select_related(
-        "publish__product", "publish__cluster", "revision", "requested_by"
-    )
-    chosen = DeploymentFilter(request.GET, shown)
+    chosen = DeploymentFilter(request.GET, stories.listed(rows))
     context = _listing(request, chosen, ["-created_at", "-number", "pk"]) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
