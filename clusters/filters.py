@@ -10,11 +10,21 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from clusters.models import Agent, Cluster, Region, RegistrationToken, Status, live_agents
+from clusters.models import (
+    Agent,
+    Cluster,
+    Region,
+    RegistrationToken,
+    Status,
+    live_agents,
+    out_of_sync,
+)
 from core.filters import Flag
 
 
-class ClusterFilter(django_filters.FilterSet):
+class OfferedClusterFilter(django_filters.FilterSet):
+    """Without what only its operator may know."""
+
     status = django_filters.ChoiceFilter(choices=Status.choices)
     region = django_filters.ChoiceFilter(
         help_text="One of the list, or of a cluster that you see: anything else is refused."
@@ -62,6 +72,15 @@ class ClusterFilter(django_filters.FilterSet):
             | Q(region__icontains=value)
             | Q(labels__icontains=value)
         )
+
+
+class ClusterFilter(OfferedClusterFilter):
+    in_sync = Flag(
+        method="synced", help_text="Whether its agents run what is desired, without an error."
+    )
+
+    def synced(self, rows: QuerySet, name: str, value: bool) -> QuerySet:
+        return rows.filter(~out_of_sync() if value else out_of_sync())
 
 
 class RegionFilter(django_filters.FilterSet):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, Organization
 from clusters import stories
-from clusters.models import Agent, Cluster, ClusterQuerySet, Status, live_agents
+from clusters.models import Agent, Cluster, ClusterQuerySet, Status, live_agents, out_of_sync
 
 DAY = timedelta(hours=24)
 SHOWN = 10
@@ -37,6 +37,7 @@ class Fleet:
     versions: list[Version]
     outcomes: Mapping[str, int]  # deployments requested within the last day, ended ones by how
     running: int
+    out_of_sync: int  # clusters
     attention: list[Any]
     attention_total: int
     events: list[AuditEvent]
@@ -77,6 +78,7 @@ def of(organization: Organization) -> Fleet:
         versions=_versions(organization),
         outcomes=outcomes,
         running=running,
+        out_of_sync=mine.filter(out_of_sync()).count(),
         attention=attention[:SHOWN],
         attention_total=len(attention),
         events=list(_events(organization)[: stories.RECENT]),

@@ -68,6 +68,19 @@ def live_agents(prefix: str = "", *, now: datetime | None = None) -> Q:
     )
 
 
+def out_of_sync(now: datetime | None = None) -> Q:
+    """Of a cluster: an agent lacks a generation or could not apply everything.
+
+    As ClusterQuerySet.with_progress: its live agents count; where none is live, those that were.
+    """
+    heard = Agent.objects.filter(
+        cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
+    )
+    live = heard.filter(live_agents(now=now))
+    lags = Q(applied_generation__lt=OuterRef("state__desired_generation")) | ~Q(last_error="")
+    return Q(Exists(live.filter(lags))) | Q(~Exists(live), Exists(heard.filter(lags)))
+
+
 class ClusterQuerySet(TenantQuerySet):
     def with_status(self, now: datetime | None = None) -> ClusterQuerySet:
         """Annotate status, status_since, agent_count, active_agent_count, last_heartbeat: one SQL truth.

@@ -250,6 +250,7 @@ class FleetSerializer(serializers.Serializer):
     agents = serializers.IntegerField()
     live_agents = serializers.IntegerField(source="live")
     converged_agents = serializers.IntegerField(source="converged")
+    clusters_out_of_sync = serializers.IntegerField(source="out_of_sync")
     agent_versions = VersionSerializer(source="versions", many=True)
     deployments_24h = serializers.DictField(
         source="outcomes", child=serializers.IntegerField(), help_text="Ended, by how."

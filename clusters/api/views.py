@@ -17,7 +17,13 @@ from rest_framework.response import Response
 from accounts.models import Kind, Role
 from clusters import fleet, stories
 from clusters.api import serializers as shapes
-from clusters.filters import AgentFilter, ClusterFilter, RegionFilter, TokenFilter
+from clusters.filters import (
+    AgentFilter,
+    ClusterFilter,
+    OfferedClusterFilter,
+    RegionFilter,
+    TokenFilter,
+)
 from clusters.models import Agent, Cluster, Region, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
@@ -275,7 +281,7 @@ class AgentViewSet(
 class OfferedClusterViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     queryset = Cluster.objects.none()
     serializer_class = shapes.ProviderClusterSerializer
-    filterset_class = ClusterFilter
+    filterset_class = OfferedClusterFilter
     ordering_fields = ["name", "region", "status"]
 
     def get_queryset(self):

@@ -29,6 +29,7 @@ ORDERS = {
     "name": (_("By name"), ["name", "pk"]),
     "newest": (_("Newest first"), ["-created_at", "pk"]),
 }
+SYNC = [("true", _("In sync")), ("false", _("Out of sync"))]
 SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 
 
@@ -51,7 +52,8 @@ def clusters(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "refused": refused(chosen, ORDERS),
         "labels": label_pairs(mine),
-        "narrowed": any(asked.values()),
+        "sync": [(value, label, value == request.GET.get("in_sync")) for value, label in SYNC],
+        "narrowed": any(value not in {None, ""} for value in asked.values()),
         "query": f"{query.urlencode()}&" if query else "",
         "may_register": may_register(request),
     }

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from clusters import fleet
-from clusters.models import Agent
+from clusters.models import Agent, ClusterState
 from publishing.states import Progress
 from tests.clusters.conftest import HTMX, LIST, text
 from tests.factories.accounts import OrganizationFactory, UserFactory
@@ -103,6 +103,45 @@ def test_overview_over_rest(as_, viewer, everything):
     assert found["clusters"]["inactive"] == 1
     assert found["attention"][0]["name"] == "lost"
     assert {"version", "agents", "live", "converged"} == set(found["agent_versions"][0])
+
+
+def test_clusters_out_of_sync(as_, viewer, operator):
+    """Live agents count; where none is live, those that were."""
+
+    def lagging(name, **agent):
+        cluster = ClusterFactory(organization=operator, name=name)
+        ClusterState.objects.filter(cluster=cluster).update(desired_generation=5)
+        AgentFactory(cluster=cluster, **agent)
+        return cluster
+
+    lagging("late", live=True, applied_generation=4)
+    lagging("refused", live=True, applied_generation=5, last_error="bad regex")
+    lagging("late-and-lost", stale=True, applied_generation=4)
+    fine = lagging("fine", live=True, applied_generation=5)
+    AgentFactory(cluster=fine, stale=True, applied_generation=1)
+    AgentFactory(cluster=fine, revoked=True, applied_generation=1)
+    ClusterFactory(organization=operator, name="empty")
+    client = as_(viewer)
+
+    def listed(query):
+        items = client.get(f"/api/v1{LIST}?{query}").json()["data"]["items"]
+        return {row["name"] for row in items}
+
+    assert listed("in_sync=false") == {"late", "refused", "late-and-lost"}
+    assert listed("in_sync=true") == {"fine", "empty"}
+    assert client.get(f"/api/v1{LIST}?in_sync=maybe").status_code == 400
+    assert fleet.of(operator).out_of_sync == 3
+    overview = client.get("/api/v1/operator/overview").json()["data"]
+    assert overview["clusters_out_of_sync"] == 3
+    assert "Clusters out of sync 3 of 5" in text(client.get(OVERVIEW))
+    page = text(client.get(f"{LIST}?in_sync=false", headers=HTMX))
+    assert "late-and-lost" in page
+    assert "fine" not in page
+    assert "There is no state of sync “maybe”" in text(client.get(f"{LIST}?in_sync=maybe"))
+
+
+def test_nothing_out_of_sync_is_a_filter_that_finds_nothing(as_, viewer, cluster):
+    assert "No cluster matches" in text(as_(viewer).get(f"{LIST}?in_sync=false"))
 
 
 def test_agents_page_filters(as_, viewer, everything, operator):
