@@ -33,10 +33,10 @@ class Batches(Generic[Item, Answer]):
     ) -> None:
         """`work` answers each item, or says why not. `unclaimed` gets answers that came too late.
 
-        The first after a quiet time waits for `gather` seconds; while more come, batches keep `spacing`.
+        One alone waits for `gather` seconds. While several come together, a crowd, batches keep `spacing`.
         """
         self._work, self._unclaimed = work, unclaimed
-        self._gather, self._spacing, self._last = gather, spacing, -spacing
+        self._gather, self._spacing, self._not_before = gather, spacing, 0.0
         self._waiting: deque[Waiting[Item, Answer]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -58,9 +58,10 @@ class Batches(Generic[Item, Answer]):
             clock, took = asyncio.get_running_loop().time, 0.0
             while self._waiting:
                 # The database is left alone for as long as it was busy: the next batch grows meanwhile.
-                await asyncio.sleep(max(self._gather, took, self._last + self._spacing - clock()))
-                self._last = began = clock()
-                await self._serve(self._take())
+                await asyncio.sleep(max(self._gather, took, self._not_before - clock()))
+                began, batch = clock(), self._take()
+                self._not_before = began + self._spacing if len(batch) > 1 else 0.0
+                await self._serve(batch)
                 took = min(clock() - began, LONGEST_PAUSE)
         finally:
             self._task = None

@@ -90,8 +90,8 @@ def _let_go(keep: int) -> None:
     """Of the parent's loop, signals and descriptors."""
     asyncio._set_running_loop(None)
     signal.set_wakeup_fd(-1)
-    for number in PARENTS:
-        signal.signal(number, signal.SIG_DFL)
+    for each in PARENTS:
+        signal.signal(each, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     nothing = os.open(os.devnull, os.O_RDWR)
     open_here = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}

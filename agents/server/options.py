@@ -42,8 +42,7 @@ class Timings:
     heartbeat: float = 30.0  # between an agent's beats
     glance: float = 0.002  # until the clusters that news came of are looked at together
     gather: float = 0.01  # until what came together goes to the database together
-    spacing: float = 0.25  # between two such visits with reports, which nobody waits for
-    queue: float = 0.1  # the same for agents that want to be let in
+    spacing: float = 0.25  # between two such visits while a crowd comes
     depart: float = 0.1  # the same for streams that ended
     flush: float = 15.0  # between two writes of all beats
     sweep: float = 5.0

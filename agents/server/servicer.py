@@ -49,7 +49,7 @@ class AgentServicer:
         self._admission: Batches[Hello, Admitted] = Batches(
             lambda hellos: database.run(admit, hellos, owner=owner),
             gather=gather,
-            spacing=timings.queue,
+            spacing=timings.spacing,
             unclaimed=lambda admitted: hub.forget(admitted.session),
         )
         self._reports: Batches[Report, None] = Batches(
@@ -200,9 +200,8 @@ class AgentServicer:
     async def _write(self, stream: Stream, welcome: pb.ServerMessage, context: Context) -> None:
         await self._send(stream, context, welcome)
         log.info("Agent %s connected, epoch %d.", stream.agent_id, stream.epoch)
-        while not stream.ending or stream.dirty.is_set():
-            await stream.dirty.wait()
-            stream.dirty.clear()  # before reading the state: what changes from here on sets it again
+        while not stream.ending or stream.dirty:
+            await stream.news()  # what changes from here on makes it dirty again
             if stream.closed:
                 return
             for message in stream.outbox():

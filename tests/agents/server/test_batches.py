@@ -74,6 +74,22 @@ async def test_while_one_batch_is_under_way_the_next_one_gathers():
     assert work.batches == [[1], [2, 3]]
 
 
+async def test_a_crowd_is_served_at_intervals_and_one_alone_at_once():
+    work = Work()
+    batches: Batches[int, int] = Batches(work, gather=0.001, spacing=0.3)
+    clock = asyncio.get_running_loop().time
+
+    began = clock()
+    for number in range(5):
+        await batches.ask(number + 1)
+    assert clock() - began < 0.3
+    await answers(batches, 6, 7)
+    began = clock()
+    await asyncio.gather(*(batches.ask(number) for number in (8, 9)))
+    assert 0.2 < clock() - began < 1
+    assert work.batches[-2:] == [[6, 7], [8, 9]]
+
+
 async def test_one_refusal_or_crash_is_nobody_elses():
     work = Work()
 
