@@ -101,6 +101,9 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "environments": Environment.values,
         "clusters": _clusters(own(request)),
     }
+    if asked := context["asked"].get("product_publish_id"):
+        named = own(request).select_related("product", "cluster")
+        context["only"] = named.filter(pk=asked).first()
     return page(request, "publishing/deployments.html", "deployment-rows", context)
 
 

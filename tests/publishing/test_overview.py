@@ -10,7 +10,11 @@ from publishing import overview
 from publishing.states import Progress
 from tests.factories.accounts import OrganizationFactory, UserFactory
 from tests.factories.clusters import AgentFactory, ClusterFactory
-from tests.factories.publishing import DeploymentFactory, ProductPublishFactory
+from tests.factories.publishing import (
+    AgentPublishFactory,
+    DeploymentFactory,
+    ProductPublishFactory,
+)
 from tests.factories.subscriptions import PlanFactory, SubscriptionFactory
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +34,13 @@ def as_viewer(client, provider):
 
 
 def live(provider, **cluster):
-    return ProductPublishFactory(
+    """On every agent of its cluster."""
+    publish = ProductPublishFactory(
         organization=provider, published=True, cluster=ClusterFactory(**cluster)
     )
+    for agent in publish.cluster.agents.all():
+        AgentPublishFactory(agent=agent, publish=publish, revision=publish.live_revision.digest)
+    return publish
 
 
 def test_it_counts_what_is_mine(provider):
@@ -68,6 +76,19 @@ def test_what_needs_attention_comes_worst_first(provider):
         (paused.pk, "maintenance"),
     ]
     assert calm.pk not in {row.pk for row in shown}
+
+
+def test_what_some_agent_does_not_serve_needs_attention(provider, as_viewer):
+    publish = live(provider, active=True)
+    AgentFactory(cluster=publish.cluster, live=True)
+
+    shown = overview.of(provider).attention
+    assert [(row.pk, row.why) for row in shown] == [(publish.pk, "partly")]
+    page = as_viewer.get(PAGE).content.decode()
+    assert "is live on 1 of 2 agents" in page
+
+    DeploymentFactory(publish=publish, revision=publish.live_revision, status=Progress.APPLYING)
+    assert overview.of(provider).attention == []  # on its way
 
 
 def test_deployments_of_the_last_day(provider):

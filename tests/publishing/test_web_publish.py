@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Role
 from clusters.models import Cluster
-from publishing.models import ProductPublish
+from publishing.models import AgentPublish, ProductPublish
 from publishing.services import agents
 from tests.factories.accounts import UserFactory
 from tests.factories.publishing import (
@@ -344,6 +344,19 @@ def test_all_deployments_are_listed_and_narrowed(browser, stage):
     assert "<html" not in part
     assert part.count('class="ig-main"') == 1
     assert "No deployment matches" in text(browser.get("/provider/deployments?status=FAILED"))
+
+
+def test_deployments_of_one_publish_say_of_which(browser, stage):
+    page = browser.get(f"/provider/deployments?product_publish_id={stage.publish.pk}")
+    assert f"Of one publish: {stage.publish.product}" in text(page)
+    assert "Of one publish" not in text(browser.get("/provider/deployments"))
+
+
+def test_services_are_not_said_to_be_served_where_they_are_not(browser, stage):
+    AgentPublish.objects.update(revision="0" * 64)
+    page = text(browser.get(url(stage)))
+    assert page.count("Serving on 0 of 1") == 2  # the proof, and the one service
+    assert "live on 0 of 1 agents" in text(browser.get(url(stage, "/publish")))
 
 
 @pytest.mark.parametrize("path", ["/provider/deployments", "/provider/publishes"])
