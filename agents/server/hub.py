@@ -24,6 +24,7 @@ from agents.server.options import Timings, jitter
 from agents.server.stream import Stream, Watch
 from agents.wire import agent_pb2 as pb
 from clusters.services import agents as clusters
+from clusters.services import lapses
 from clusters.services.agents import Session
 
 log = logging.getLogger(__name__)
@@ -192,6 +193,20 @@ class Hub:
             revoke(asked[agent_id])  # together with its cluster
         for cluster_id in found.restless:
             self.poke(cluster_id)
+
+    async def lapse_forever(self) -> None:
+        """Have pages told of what only the clock changed. What lapses while no process runs, they find
+        by themselves within a minute."""
+        since = timezone.now()
+        while True:
+            await asyncio.sleep(self._timings.sweep)
+            now = timezone.now()
+            try:
+                await self._database.run(lapses.announce_lapsed, after=since, until=now)
+            except Exception:
+                log.exception("Could not look for what lapsed; it is looked for again.")
+            else:
+                since = now
 
     def _forget_wakes(self) -> None:
         """Nobody takes so long to be let in."""

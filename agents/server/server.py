@@ -52,6 +52,7 @@ class AgentServer:
         )
         self._rounds = [
             asyncio.create_task(self.hub.sweep_forever()),
+            asyncio.create_task(self.hub.lapse_forever()),
             asyncio.create_task(self.hub.flush_forever()),
             asyncio.create_task(self.hub.cut_forever()),
             asyncio.create_task(wakes),

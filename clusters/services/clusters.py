@@ -105,6 +105,7 @@ def set_maintenance(
     action = "cluster.maintenance_start" if enabled else "cluster.maintenance_end"
     audit.note(cluster, actor, action, before=before, after=_maintenance(cluster))
     _tell_providers(cluster)
+    announce_to_providers(cluster)
     announce(cluster)
     notify.wake(cluster.pk)
     return cluster
@@ -181,6 +182,16 @@ def announce(cluster: Cluster) -> None:
     """Have open pages re-read themselves once the transaction is committed."""
     notify.on_commit(f"clusters.org.{cluster.organization_id}")
     notify.on_commit(f"cluster.{cluster.pk}")
+
+
+def announce_to_providers(cluster: Cluster) -> None:
+    """The same for the pages of what is published there: they say that it is in maintenance."""
+    rows = _publishes(cluster).exclude(status="WITHDRAWN").order_by()
+    here = list(rows.values_list("pk", "organization"))
+    for organization_id in {organization_id for _pk, organization_id in here}:
+        notify.on_commit(f"publishes.org.{organization_id}")
+    for pk, _organization_id in here:
+        notify.on_commit(f"publish.{pk}")
 
 
 def _locked(actor: Any, cluster_id: UUID, role: Role = Role.MEMBER) -> Cluster:

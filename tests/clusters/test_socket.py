@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -12,11 +13,13 @@ from django.db import connections
 from django.test import Client
 
 from accounts.models import Role
+from clusters.models import HEARTBEAT_WINDOW
 from clusters.services import clusters
+from clusters.services.lapses import announce_lapsed
 from config.asgi import application
 from core.errors import InvalidInput
 from tests.factories.accounts import OrganizationFactory, UserFactory
-from tests.factories.clusters import ClusterFactory
+from tests.factories.clusters import AgentFactory, ClusterFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOT_FOUND = 4404
@@ -73,6 +76,20 @@ async def test_both_pages_pulse_after_the_commit(operator, member, cluster):
     assert await pulse(many) == "pulse"
     await one.disconnect()
     await many.disconnect()
+
+
+async def test_what_only_the_clock_changed_is_told(member, cluster):
+    agent = await sync_to_async(AgentFactory)(cluster=cluster, live=True)
+    one = await socket(f"/ws/clusters/{cluster.pk}", member)
+    await one.connect()
+    ninety = agent.last_heartbeat_at + HEARTBEAT_WINDOW
+
+    await sync_to_async(announce_lapsed)(
+        after=ninety - timedelta(seconds=5), until=ninety + timedelta(seconds=1)
+    )
+
+    assert await pulse(one) == "pulse"
+    await one.disconnect()
 
 
 async def test_a_refused_change_is_not_told(member, cluster):

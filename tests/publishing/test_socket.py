@@ -5,6 +5,8 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
 
+from accounts.models import Role
+from clusters.services import clusters
 from publishing.consumers import PublishConsumer
 from tests.factories.accounts import UserFactory
 from tests.publishing.stage import Stage
@@ -38,6 +40,21 @@ async def test_every_step_of_a_deployment_is_felt():
     ]
     for step in steps:
         await sync_to_async(step)()
+        assert await communicator.receive_from(2) == "pulse"
+    await communicator.disconnect()
+
+
+async def test_the_maintenance_of_its_cluster_is_felt():
+    stage = await sync_to_async(Stage)()
+    operator = await sync_to_async(UserFactory)(
+        member_of=stage.cluster.organization, role=Role.MEMBER
+    )
+    communicator = socket(stage.user, stage.publish.pk)
+    assert (await communicator.connect())[0]
+    for enabled in (True, False):
+        await sync_to_async(clusters.set_maintenance)(
+            actor=operator, cluster_id=stage.cluster.pk, enabled=enabled, reason="Kernel"
+        )
         assert await communicator.receive_from(2) == "pulse"
     await communicator.disconnect()
 

@@ -1,0 +1,46 @@
+"""What becomes true because time passed. Nobody writes a row for it, so nobody else tells the open pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+
+from clusters.models import (
+    DISCONNECT_GRACE,
+    HEARTBEAT_WINDOW,
+    Agent,
+    Cluster,
+    RegistrationToken,
+)
+from clusters.services.clusters import announce, announce_to_providers
+
+
+def announce_lapsed(*, after: datetime, until: datetime) -> None:
+    """Have pages re-read what changed by itself: later than `after`, and by `until`."""
+    for cluster in lapsed(after, until):
+        announce(cluster)
+        if cluster.maintenance_until and after < cluster.maintenance_until <= until:
+            announce_to_providers(cluster)
+
+
+def lapsed(after: datetime, until: datetime) -> QuerySet[Cluster]:
+    """Where an agent fell silent, a token expired unused, or the maintenance ended."""
+    silent = Agent.objects.filter(revoked_at=None).filter(
+        # As clusters.models.live_agents has it.
+        _within("last_heartbeat_at", after - HEARTBEAT_WINDOW, until - HEARTBEAT_WINDOW)
+        | _within("disconnected_at", after - DISCONNECT_GRACE, until - DISCONNECT_GRACE)
+    )
+    tokens = RegistrationToken.objects.filter(
+        _within("expires_at", after, until), revoked_at=None, use_count__lt=F("max_uses")
+    )
+    return Cluster.objects.filter(
+        _within("maintenance_until", after, until)
+        | Q(pk__in=silent.values("cluster"))
+        | Q(pk__in=tokens.values("cluster"))
+    )
+
+
+def _within(field: str, after: Any, until: Any) -> Q:
+    return Q(**{f"{field}__gt": after, f"{field}__lte": until})
