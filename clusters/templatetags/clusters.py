@@ -11,11 +11,15 @@ from django import template
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.dateparse import parse_datetime
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clusters import rules
 from clusters.models import Agent, Status
+from core.templatetags.ig import icon
 
 register = template.Library()
 MAX_DOTS = 8
@@ -93,6 +97,29 @@ STEP = {
 def cluster_badge(cluster: Any) -> Badge:
     status = Status(cluster.status)
     return Badge(*CLUSTER[status], str(status.label))
+
+
+@register.simple_tag
+def progress(applied: int | None, desired: int | None, failed: Any = "") -> SafeString:
+    """{% progress applied desired failed %}: which generation of how many, and whether that is all right."""
+    if applied is None:
+        return mark_safe('<span class="ig-3">–</span>')
+    desired = desired or 0
+    words = format_html('<span class="ig-tn">{} / {}</span>', grouped(applied), grouped(desired))
+    if failed:
+        return format_html(
+            '<span class="ig-fg-warn">{} {}</span>', icon("clock-exclamation"), words
+        )
+    if applied >= desired:
+        return format_html("{} {}", icon("check"), words)
+    return format_html(
+        '<span class="ig-fg-busy">{} {}</span>', icon("loader-2", "icon-spin"), words
+    )
+
+
+def grouped(number: int) -> str:
+    """1234 → "1,234" as the reader writes it."""
+    return str(number) if 0 <= number < 1000 else number_format(number, 0, force_grouping=True)
 
 
 @register.filter

@@ -18,7 +18,7 @@ from core.filters import refused
 from core.htmx import page
 from core.pages import Pages
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]
 
 
@@ -44,6 +44,7 @@ def agents(request: HttpRequest) -> HttpResponse:
     )
     found = found.annotate(desired=F("cluster__state__desired_generation"))
     ordered = found.order_by(live, "cluster__name", "name", "pk")
+    versions = rows.values_list("version", flat=True)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -52,7 +53,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "narrowed": any(chosen.form.cleaned_data.values()),
         "refused": refused(chosen),
         "states": [*STATES, ("revoked", _("Revoked"))],
-        "versions": sorted(set(rows.order_by().values_list("version", flat=True)) - {""}),
+        "versions": versions.exclude(version="").order_by("version").distinct(),
         "query": f"{query.urlencode()}&" if query else "",
     }
     return page(request, "clusters/agents.html", "agent-rows", context)
