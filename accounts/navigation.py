@@ -54,6 +54,7 @@ ENTRIES = {
         Entry(_("Products"), "package", "catalog:products"),
         Entry(_("API services"), "route", "catalog:services"),
         Entry(_("Gateways"), "door", "catalog:gateways"),
+        Entry(_("Certificates"), "lock", "catalog:certificates"),
         Entry(_("Publishes"), "world-upload", "publishing:list", _("Publishing")),
         Entry(_("Deployments"), "rocket", "publishing:deployments", _("Publishing")),
         Entry(_("Subscriptions"), "user-check", "subscriptions:requests", count=_open_requests),
