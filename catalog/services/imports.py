@@ -24,6 +24,7 @@ from catalog.services.parts import Values
 from catalog.text import line
 from core import fetch, notify
 from core.errors import DomainError, InvalidInput
+from core.locks import hold
 
 TASK = "catalog.read_import"
 MAX_OPEN = 50
@@ -281,7 +282,9 @@ def _locked(actor: Any, import_id: UUID) -> ApiImport:
 
 def _service(actor: Any, service_id: UUID, organization_id: UUID) -> ApiService:
     rows = ApiService.objects.visible_to(actor).filter(organization=organization_id)
-    return rows.get(pk=service_id)
+    service = rows.get(pk=service_id)
+    hold(ApiService, service_id)
+    return service
 
 
 def _refuse_hoarding(organization_id: UUID) -> None:

@@ -114,7 +114,7 @@ def set_maintenance(
 @transaction.atomic
 def delete(*, actor: Any, cluster_id: UUID, version: str = "") -> None:
     """Admins only. Refused while an agent is live or a publish is here, naming what is in the way."""
-    cluster = _locked(actor, cluster_id, role=Role.ADMIN)
+    cluster = _locked(actor, cluster_id, role=Role.ADMIN, whole=True)
     versions.check(cluster.updated_at, version)
     agents, publishes = in_the_way(cluster)
     if agents or publishes:
@@ -194,10 +194,12 @@ def announce_to_providers(cluster: Cluster) -> None:
         notify.on_commit(f"publish.{pk}")
 
 
-def _locked(actor: Any, cluster_id: UUID, role: Role = Role.MEMBER) -> Cluster:
+def _locked(
+    actor: Any, cluster_id: UUID, role: Role = Role.MEMBER, *, whole: bool = False
+) -> Cluster:
+    """Whoever inserts a row that refers to the cluster need not wait, but for a deletion: `whole`."""
     rows = Cluster.objects.visible_to(actor)
-    # FOR NO KEY UPDATE: whoever inserts a row that refers to the cluster need not wait, nor deadlock.
-    cluster = rows.select_for_update(of=("self",), no_key=True).get(pk=cluster_id)
+    cluster = rows.select_for_update(of=("self",), no_key=not whole).get(pk=cluster_id)
     access.require(actor, cluster.organization_id, role)
     return cluster
 

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 
 from accounts import audit
 from clusters import rules
-from clusters.models import Agent, RegistrationToken
+from clusters.models import Agent, Cluster, RegistrationToken
 from clusters.services.clusters import announce
 from clusters.services.tokens import KIND
 from core import secrets
 from core.errors import DomainError, InvalidInput, Unauthenticated
+from core.locks import hold
 
 SIGNED_PREFIX = b"imp-register\n"
 KEY_BYTES = 32
@@ -47,6 +48,8 @@ def register_agent(
     _prove(public_key, signature, token)
     try:
         with transaction.atomic():
+            # The cluster first, as its deletion does; that would take the token along.
+            hold(Cluster, row.cluster_id)
             # Racers with one token queue here, so that twins with one key see each other.
             RegistrationToken.objects.select_for_update().get(pk=row.pk)
             return _same_agent(row, public_key, version, classes) or _join(

@@ -22,6 +22,7 @@ from clusters.models import Agent, Cluster, RegistrationToken
 from clusters.services.clusters import announce
 from core import secrets
 from core.errors import DomainError
+from core.locks import hold
 
 KIND = "igr"
 MIN_TTL, DEFAULT_TTL, MAX_TTL = 60, 3600, 7 * 24 * 3600
@@ -35,6 +36,7 @@ def create_token(
     """Admins only. The secret is returned once, here, and stored hashed."""
     cluster = Cluster.objects.visible_to(actor).get(pk=cluster_id)
     access.require(actor, cluster.organization_id, Role.ADMIN)
+    hold(Cluster, cluster_id)
     ttl = rules.bounded(ttl_seconds, field="ttl_seconds", low=MIN_TTL, high=MAX_TTL)
     uses = rules.bounded(max_uses, field="max_uses", low=1, high=MAX_USES)
     minted = secrets.mint(KIND)

@@ -10,13 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from accounts import audit
-from clusters.models import Agent, ClusterState
+from clusters.models import Agent, Cluster, ClusterState
 from core import faultpoint, notify
+from core.locks import hold
 from publishing.models import (
     Deployment,
     DeploymentVerdict,
@@ -60,8 +61,7 @@ def hold_cluster(cluster_id: UUID) -> ClusterState:
 
     The cluster's row first, as operators' edits do: claims refer to it and would lock it too late.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM clusters_cluster WHERE id = %s FOR KEY SHARE", [cluster_id])
+    hold(Cluster, cluster_id)
     return ClusterState.objects.select_for_update().get(cluster_id=cluster_id)
 
 

@@ -18,6 +18,7 @@ from accounts import access
 from catalog.models import Gateway, Product
 from clusters.models import Cluster
 from core.errors import DomainError, InvalidInput
+from core.locks import hold
 from publishing import rules
 from publishing.compile import compile_bundle, definition_of
 from publishing.differences import Comparison, compare
@@ -299,6 +300,7 @@ def _workable(actor: Any, product_id: UUID) -> Product:
     rows = Product.objects.visible_to(actor).select_related("organization")
     product = rows.get(pk=product_id)
     access.require(actor, product.organization_id)
+    hold(Product, product_id)
     return product
 
 

@@ -17,6 +17,7 @@ from catalog.models import Gateway, Product
 from clusters.models import Cluster
 from core import versions
 from core.errors import DomainError, InvalidTransition
+from core.locks import hold
 from publishing import rules
 from publishing.compile import Compiled, compile_bundle, definition_of
 from publishing.models import Deployment, ProductPublish, PublishRevision
@@ -247,10 +248,12 @@ def _cluster(actor: Any, provider: Organization, cluster_id: UUID) -> Cluster:
 
 
 def _referenced(rows: models.QuerySet, pk: UUID, field: str, missing: str) -> Any:
-    row = rows.filter(pk=pk).first()
-    if row is None:
+    try:
+        row = rows.get(pk=pk)
+        hold(rows.model, pk)
+    except ObjectDoesNotExist:
         code = f"{field.removesuffix('_id')}_not_found"
-        raise MissingReference(missing, code=code, details={field: [missing]})
+        raise MissingReference(missing, code=code, details={field: [missing]}) from None
     return row
 
 
