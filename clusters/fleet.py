@@ -138,4 +138,6 @@ def _attention(mine: ClusterQuerySet) -> ClusterQuerySet:
         Q(attention__lte=TROUBLED) | Exists(behind)
     )
     first = found.order_by("attention", "name", "pk").values_list("pk", flat=True)[: SHOWN + 1]
-    return stories.rows(mine.filter(pk__in=list(first))).order_by("attention", "name", "pk")
+    return stories.rows(mine.filter(pk__in=list(first)).with_capabilities()).order_by(
+        "attention", "name", "pk"
+    )

@@ -123,22 +123,24 @@ class ClusterQuerySet(TenantQuerySet):
         )
 
     def with_progress(self, now: datetime | None = None) -> ClusterQuerySet:
-        """Annotate what is wanted, the least that is applied, and what its live agents can drive.
-
-        Applied by the live agents; where none is live, by those that were.
+        """Annotate what is wanted, and the least that is applied by the live agents; where none is live,
+        by those that were.
         """
-        now = now or timezone.now()
         heard = Agent.objects.filter(
             cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
         )
-        live = heard.filter(live_agents(now=now))
         least = Min("applied_generation", filter=live_agents(now=now))
-        classes = live.annotate(drives=Func("gateway_classes", function="unnest"))
         return self.annotate(
             desired_generation=F("state__desired_generation"),
             applied_generation=_of_each(heard, Coalesce(least, Min("applied_generation"))),
-            capabilities=ArraySubquery(classes.order_by("drives").values("drives").distinct()),
         )
+
+    def with_capabilities(self, now: datetime | None = None) -> ClusterQuerySet:
+        """Annotate the gateway classes that its live agents can drive."""
+        live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        classes = live.annotate(drives=Func("gateway_classes", function="unnest"))
+        found = classes.order_by("drives").values("drives").distinct()
+        return self.annotate(capabilities=ArraySubquery(found))
 
     def open_for(self, organization: Organization) -> ClusterQuerySet:
         """Clusters that this provider may publish to."""

@@ -19,7 +19,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, JSONObject
+from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -61,15 +61,13 @@ def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
     now = timezone.now()
     here = OuterRef("pk")
     trouble = Agent.objects.live(now).filter(~Q(last_error=""), cluster=here)
-    # Through the cluster itself: its publishes belong to a context above this one.
-    published = Cluster.objects.filter(pk=here).annotate(
-        total=Count("publishes", filter=Q(publishes__status="PUBLISHED"))
-    )
+    published = publish_model().objects.filter(cluster=here, status="PUBLISHED").order_by()
+    product_count = published.values("cluster").annotate(total=Count("pk")).values("total")
     return (
         clusters.with_status(now)
         .with_progress(now)
         .annotate(
-            product_count=Subquery(published.values("total")),
+            product_count=Coalesce(Subquery(product_count), 0),
             trouble=Subquery(
                 trouble.order_by("name").values(json=JSONObject(agent="name", error="last_error"))[
                     :1
@@ -230,7 +228,11 @@ def _converged(agent: Agent, desired: int) -> tuple[datetime | None, str]:
     }
 
 
-def deployment_model() -> Any:
+def publish_model() -> Any:
     """Publishing is above this context: its models are reached through the reverse relation."""
     publishes: Any = Cluster.publishes  # type: ignore[attr-defined]
-    return publishes.rel.related_model.deployments.rel.related_model
+    return publishes.rel.related_model
+
+
+def deployment_model() -> Any:
+    return publish_model().deployments.rel.related_model

@@ -66,7 +66,8 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
     versioned_reads = ("retrieve",)
 
     def get_queryset(self):
-        return super().get_queryset().with_status().with_progress().prefetch_related("open_to")
+        rows = super().get_queryset().with_status().with_progress().with_capabilities()
+        return rows.prefetch_related("open_to")
 
     @extend_schema(
         summary="Register a cluster",
@@ -285,7 +286,8 @@ class OfferedClusterViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     ordering_fields = ["name", "region", "status"]
 
     def get_queryset(self):
-        rows = Cluster.objects.offered_to(self.request.user).with_status().with_progress()
+        offered = Cluster.objects.offered_to(self.request.user)
+        rows = offered.with_bare_status().with_capabilities()
         organization = getattr(self.request, "organization", None)
         if organization is not None and organization.kind == Kind.PROVIDER:
             rows = rows.open_for(organization)

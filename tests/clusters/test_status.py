@@ -118,7 +118,7 @@ def test_progress_is_the_least_of_the_live_agents():
     )
     AgentFactory(cluster=cluster, stale=True, applied_generation=1, gateway_classes=["nginx"])
 
-    row = Cluster.objects.with_status().with_progress().get(pk=cluster.pk)
+    row = Cluster.objects.with_status().with_progress().with_capabilities().get(pk=cluster.pk)
 
     assert (row.applied_generation, row.desired_generation) == (7, 9)
     assert row.capabilities == ["envoy", "kong"]
