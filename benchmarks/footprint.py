@@ -25,6 +25,11 @@ def rss_kib(pids: list[int]) -> int:
     return sum(_field(pid, "smaps_rollup", "Pss:") for pid in pids)
 
 
+def touched_kib(pids: list[int]) -> int:
+    """Resident memory, counted in full by each that has it: what only stops being shared is no growth."""
+    return sum(_field(pid, "smaps_rollup", "Rss:") for pid in pids)
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """Used so far. Processes that have ended since are missing from it."""
     return sum((int(f[11]) + int(f[12])) / TICK for pid in pids if (f := _stat(pid)))

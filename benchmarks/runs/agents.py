@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from deploy.local.stack import wait_for
 CLUSTERS = 10
 REPORT_SECONDS = 6  # a simulated agent says that it followed a hint
 ALL = 0.99
+BARE = "a server that does nothing else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,13 @@ def _case(
 ) -> None:
     agentd = stack.serve_agents(case.processes)
     time.sleep(3)  # its own start is over
-    before = footprint.rss_kib(footprint.tree_of(agentd.pid))
+    before = footprint.touched_kib(footprint.tree_of(agentd.pid))
     with Fleets(file, f"127.0.0.1:{stack.ports.agentd}", ca=stack.ca) as fleets:
         _connect(result, fleets, case)
         time.sleep(REPORT_SECONDS)
-        after = footprint.rss_kib(footprint.tree_of(agentd.pid))
-        _memory(result, case, before, after)
+        tree = footprint.tree_of(agentd.pid)
+        _memory(result, case, footprint.touched_kib(tree) - before)
+        result.raw[f"{case.name}: agentd MiB"] = round(footprint.rss_kib(tree) / 1024)
         _idle(result, stack, case)
         _wake_all(result, fleets, case, cluster_ids)
         _wake_one(result, fleets, case, cluster_ids)
@@ -109,13 +113,23 @@ def _bare(result: Result, stack: BenchStack, case: Case, file: Path) -> None:
             fleets.ask("connect")
             fleets.wait_up(case.agents, 120)
             took = reached(fleets.collect().moves, 0, round(case.agents * ALL), began)
-        result.add(
-            f"{case.name}: {ALL:.0%} connected to a server that does nothing else", took, "s"
-        )
+            result.add(f"{case.name}: {ALL:.0%} connected to {BARE}", took, "s")
+            time.sleep(REPORT_SECONDS)
+            delays = []
+            for _ in range(case.wakes):
+                delays += _wake(fleets, lambda: _signal(servers), case.agents)
+            name = f"{case.name}: wake of all by {BARE}"
+            result.add_times(name, delays)
+            result.raw.pop(name)
     finally:
         for server in servers:
             server.kill()
             server.wait()
+
+
+def _signal(servers: list[subprocess.Popen[bytes]]) -> None:
+    for server in servers:
+        server.send_signal(signal.SIGUSR1)
 
 
 def _connect(result: Result, fleets: Fleets, case: Case) -> None:
@@ -131,10 +145,8 @@ def _connect(result: Result, fleets: Fleets, case: Case) -> None:
     result.raw[f"{case.name}: lost while connecting"] = dict(seen.lost)
 
 
-def _memory(result: Result, case: Case, before: int, after: int) -> None:
-    each = (after - before) / case.agents
-    result.add(f"{case.name}: memory of each agent", each, "KiB", target=100)
-    result.raw[f"{case.name}: agentd MiB"] = [round(before / 1024), round(after / 1024)]
+def _memory(result: Result, case: Case, grown: int) -> None:
+    result.add(f"{case.name}: memory of each agent", grown / case.agents, "KiB", target=100)
 
 
 def _idle(result: Result, stack: BenchStack, case: Case) -> None:
@@ -157,7 +169,7 @@ def _cpu(stack: BenchStack, name: str) -> float:
 def _wake_all(result: Result, fleets: Fleets, case: Case, cluster_ids: list[UUID]) -> None:
     delays, missed = [], 0
     for _ in range(case.wakes):
-        found = _wake(fleets, cluster_ids, case.agents)
+        found = _wake(fleets, lambda: bulk.move_on(cluster_ids), case.agents)
         delays += found
         missed += case.agents - len(found)
     result.add_times(f"{case.name}: wake of all", delays, p99=1000)
@@ -173,16 +185,17 @@ def _wake_one(result: Result, fleets: Fleets, case: Case, cluster_ids: list[UUID
     delays = []
     for number in range(case.wakes):
         cluster = cluster_ids[number % len(cluster_ids)]
-        delays += _wake(fleets, [cluster], case.agents // len(cluster_ids))
+        expected = case.agents // len(cluster_ids)
+        delays += _wake(fleets, partial(bulk.move_on, [cluster]), expected)
     result.add_times(f"{case.name}: wake of one cluster", delays)
     result.raw.pop(f"{case.name}: wake of one cluster")
 
 
-def _wake(fleets: Fleets, cluster_ids: list[UUID], expected: int) -> list[float]:
+def _wake(fleets: Fleets, move: Callable[[], None], expected: int) -> list[float]:
     """From before the commit to each agent's hint, in seconds."""
     fleets.collect()
     began = time.monotonic()
-    bulk.move_on(cluster_ids)
+    move()
     deadline = time.monotonic() + 15
     while fleets.hinted() < expected and time.monotonic() < deadline:
         time.sleep(0.25)

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from agents.server import messages
 from agents.server.database import Database
-from agents.server.errors import InvalidMessage, refusal
+from agents.server.errors import InvalidMessage, Refused, refusal
 from agents.server.hub import Hub
 from agents.server.limits import MAX_ADDRESSES, RateLimit
 from agents.server.options import Timings
@@ -178,9 +178,7 @@ class Scripted(Database):
         self.meanwhile()
         if len(self.calls) <= self.away:
             raise OperationalError("away")
-        return SimpleNamespace(
-            numbers={}, standings={}, commands={}, restless=set(), deleted=set()
-        )
+        return SimpleNamespace(numbers={}, standings={}, commands={}, restless=set(), deleted=set())
 
 
 def make_hub(database: Scripted | None = None, **timings: float) -> Hub:
@@ -269,6 +267,34 @@ async def test_pokes_during_a_look_become_one_more_look():
     await hub.settle()
 
     assert [name for name, _ in database.calls] == ["look", "look"]
+
+
+async def test_news_of_many_clusters_in_one_breath_is_one_look():
+    database = Scripted()
+    hub, clusters = make_hub(database), [uuid4() for _ in range(5)]
+    for cluster in clusters:
+        hub.join(session_of(uuid4(), 1, cluster))
+    for cluster in clusters:
+        hub.wake(cluster)
+    await hub.settle()
+
+    [(name, kwargs)] = database.calls
+    assert (name, set(kwargs["cluster_ids"])) == ("look", set(clusters))
+    assert set(kwargs["epochs"]) == set(hub.streams)
+
+
+async def test_only_whose_write_takes_too_long_is_cut_also_when_it_is_replaced():
+    hub, agent, cluster = make_hub(write=1.0), uuid4(), uuid4()
+    slow, newer = (hub.join(session_of(agent, epoch, cluster)) for epoch in (1, 2))
+    now = asyncio.get_running_loop().time()
+    hub.writing = {slow: now - 1.5, newer: now - 0.5}
+    hub.cut_the_slow()
+    hub.cut_the_slow()
+
+    with pytest.raises(Refused) as refused:
+        await slow.over
+    assert refused.value.refusal.code == "too_slow"
+    assert not newer.over.done()
 
 
 async def test_a_sweep_that_fails_comes_again():

@@ -104,6 +104,10 @@ def exists(pid: int) -> bool:
     return True
 
 
+def is_new_python(pid: int) -> bool:
+    return "--lifeline" in psutil.Process(pid).cmdline()
+
+
 class Follower(threading.Thread):
     """An agent that takes everything from the manifest and answers; it comes back when its stream ends."""
 
@@ -216,11 +220,14 @@ def all_succeeded(clicks: Clicks) -> None:
 def test_a_rolling_restart_under_a_stream_of_publishes_loses_none(scene):
     processes, followers, clicks = scene
     old = processes.children()
+    # Forks of the parent, which is quick; whatever comes later may be of new code.
+    assert not any(map(is_new_python, old))
 
     processes.parent.send_signal(signal.SIGHUP)
 
     processes.until(lambda: "started anew" in processes.log.read_text())
     assert not set(old) & set(processes.children())
+    assert all(map(is_new_python, processes.children()))
     all_succeeded(clicks)
     reasons = {reason for follower in followers for reason in follower.goodbyes}
     assert reasons == {pb.Goodbye.DRAIN}
