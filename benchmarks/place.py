@@ -18,7 +18,10 @@ from deploy.local.smoke.scene import Scene
 from deploy.local.stack import Ports, Stack
 
 # As docs/operations.md says it for production.
-WEB = "--interface wsgi --host 127.0.0.1 --workers 2 --backpressure 2048 --log-level warning"
+WEB = (
+    "--interface wsgi --host 127.0.0.1 --workers 2 --blocking-threads 2 --backpressure 2048"
+    " --log-level warning"
+)
 
 
 class BenchStack(Stack):
