@@ -102,7 +102,8 @@ def set_maintenance(
     cluster.save(
         update_fields=["maintenance_since", "maintenance_until", "maintenance_reason", "updated_at"]
     )
-    action = "cluster.maintenance_start" if enabled else "cluster.maintenance_end"
+    step = ("change" if was else "start") if enabled else "end"
+    action = f"cluster.maintenance_{step}"
     audit.note(cluster, actor, action, before=before, after=_maintenance(cluster))
     _tell_providers(cluster)
     announce_to_providers(cluster)

@@ -102,5 +102,5 @@ def _record(token: RegistrationToken, actor: Any, action: str, after: dict[str, 
         action=action,
         target=token,
         organization_id=token.cluster.organization_id,
-        after=after,
+        after={"cluster": token.cluster.name} | after,
     )

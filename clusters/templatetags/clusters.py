@@ -77,6 +77,7 @@ EVENT = {
     "cluster.create": ("", "plus", gettext_lazy("Cluster registered")),
     "cluster.update": ("", "pencil", gettext_lazy("Settings changed")),
     "cluster.maintenance_start": ("warn", "tool", gettext_lazy("Maintenance started")),
+    "cluster.maintenance_change": ("warn", "tool", gettext_lazy("Maintenance changed")),
     "cluster.maintenance_end": ("ok", "tool", gettext_lazy("Maintenance ended")),
     "cluster.delete": ("bad", "x", gettext_lazy("Cluster deleted")),
     "region.create": ("", "map-pin", gettext_lazy("Region added")),

@@ -253,6 +253,7 @@ def test_changing_running_maintenance_keeps_its_start(member, operator):
 
     assert changed.maintenance_since == cluster.maintenance_since
     assert changed.maintenance_reason == "Longer"
+    assert last_event().action == "cluster.maintenance_change"
 
 
 def test_maintenance_that_ended_by_itself_starts_anew(member, operator):
