@@ -16,6 +16,7 @@ from catalog.models import ApiService, Policy, PolicyKind
 from catalog.services import parts
 from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
+from catalog.services.pulses import announce
 from catalog.text import line, prose
 from core import versions
 from core.errors import DomainError, InvalidInput
@@ -77,6 +78,7 @@ def update(
     after = facts(service)
     if after != before:
         audit.note(service, actor, "api_service.update", **_differing(before, after))
+        announce(service)
     return service
 
 
@@ -131,6 +133,7 @@ def touch(service: ApiService, actor: Any, *, before: dict[str, Any]) -> None:
     after = facts(service)
     if after != before:
         audit.note(service, actor, "api_service.update", **_differing(before, after))
+        announce(service)
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from catalog.services import parts
 from catalog.services.conflicts import refused_by
 from catalog.services.parts import Values
 from catalog.services.products import refuse_published
+from catalog.services.pulses import announce
 from catalog.text import line
 from core import versions
 from core.errors import InvalidInput
@@ -72,6 +73,7 @@ def update(
     after = facts(gateway)
     if after != before:
         audit.note(gateway, actor, "gateway.update", before=before, after=after)
+        announce(gateway)
     return gateway
 
 

@@ -14,6 +14,7 @@ from accounts.models import Kind, Role
 from catalog import rules
 from catalog.models import ApiService, Product
 from catalog.services.conflicts import refused_by
+from catalog.services.pulses import announce
 from catalog.text import line, listing, prose, url
 from core import versions
 from core.errors import DomainError, InvalidInput
@@ -77,6 +78,7 @@ def update(
     after = facts(product)
     if after != before:
         audit.note(product, actor, "product.update", before=before, after=after)
+        announce(product)
     return product
 
 

@@ -6,6 +6,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
 
 from accounts.models import Role
+from catalog.services import apis, gateways, products, routes
 from clusters.services import clusters
 from publishing.consumers import PublishConsumer
 from tests.factories.accounts import UserFactory
@@ -55,6 +56,29 @@ async def test_the_maintenance_of_its_cluster_is_felt():
         await sync_to_async(clusters.set_maintenance)(
             actor=operator, cluster_id=stage.cluster.pk, enabled=enabled, reason="Kernel"
         )
+        assert await communicator.receive_from(2) == "pulse"
+    await communicator.disconnect()
+
+
+async def test_edits_of_what_it_is_made_of_are_felt():
+    stage = await sync_to_async(Stage)()
+    await sync_to_async(stage.serve)()
+    product = stage.publish.product
+    service = await product.services.afirst()
+    communicator = socket(stage.user, stage.publish.pk)
+    assert (await communicator.connect())[0]
+    edits = [
+        lambda: apis.update(actor=stage.user, service_id=service.pk, base_path="/elsewhere"),
+        lambda: routes.create(
+            actor=stage.user, service_id=service.pk, path="/more", match="exact", methods=["GET"]
+        ),
+        lambda: products.update(actor=stage.user, product_id=product.pk, name="Another name"),
+        lambda: gateways.update(
+            actor=stage.user, gateway_id=stage.publish.gateway_id, name="Another name"
+        ),
+    ]
+    for edit in edits:
+        await sync_to_async(edit)()
         assert await communicator.receive_from(2) == "pulse"
     await communicator.disconnect()
 
