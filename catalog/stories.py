@@ -11,11 +11,13 @@ from typing import Any
 
 from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from catalog.models import Gateway, Product
 
 # Of a publish and of a subscription, in the words of their contexts.
-ENVIRONMENTS = (("dev", "Development"), ("stage", "Staging"), ("prod", "Production"))
+ENVIRONMENTS = (("dev", _("Development")), ("stage", _("Staging")), ("prod", _("Production")))
 SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
 REQUESTS = 5
 USES = 50
@@ -36,6 +38,11 @@ class Cell:
     @property
     def trouble(self) -> int:
         return sum(row.last_status == "FAILED" for row in self.publishes)
+
+    @property
+    def reach(self) -> str:
+        live = self.live
+        return ngettext("%(total)s cluster", "%(total)s clusters", live) % {"total": live}
 
 
 def product_rows(rows: QuerySet[Product]) -> QuerySet[Product]:

@@ -139,7 +139,7 @@ class AgentFilter(django_filters.FilterSet):
 
 def label_pairs(rows: QuerySet) -> list[str]:
     """Every key=value that these clusters have, for a list to choose from."""
-    return sorted(set(_pairs(rows.order_by().values_list("labels", flat=True))))[:200]
+    return sorted(set(_pairs(rows.order_by().values_list("labels", flat=True).distinct())))[:200]
 
 
 def _pairs(every: Iterable[dict[str, str]]) -> Iterator[str]:

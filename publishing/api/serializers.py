@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -246,7 +247,12 @@ class ProductPublishSerializer(serializers.ModelSerializer):
     @extend_schema_field(DeploymentBriefSerializer(allow_null=True))
     def get_open_deployment(self, row: ProductPublish) -> dict[str, Any] | None:
         found = next(iter(row.open_deployments), None)
-        return DeploymentBriefSerializer(found).data if found else None
+        return self._brief.to_representation(found) if found else None
+
+    @cached_property
+    def _brief(self) -> DeploymentBriefSerializer:
+        """Made once for a list: it looks at every field of its model."""
+        return DeploymentBriefSerializer()
 
 
 class ServingSerializer(serializers.ModelSerializer):
