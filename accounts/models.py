@@ -251,17 +251,18 @@ class AuditEvent(models.Model):
 class NoticeQuerySet(TenantQuerySet):
     def open(self) -> NoticeQuerySet:
         """Still true: neither ended nor past its own end."""
-        return self.filter(ended_at=None).exclude(until__lte=timezone.now())
+        return self.filter(Q(until=None) | Q(until__gt=timezone.now()), ended_at=None)
 
     def unread_by(self, user: Any) -> NoticeQuerySet:
-        return self.exclude(readers=user)
+        return self.filter(~self._read_by(user))
 
     def marked_for(self, user: Any) -> NoticeQuerySet:
         """Annotate `read`: whether this user has."""
+        return self.annotate(read=self._read_by(user))
+
+    def _read_by(self, user: Any) -> models.Exists:
         readers = self.model.readers.through.objects
-        return self.annotate(
-            read=models.Exists(readers.filter(notice=models.OuterRef("pk"), user=user))
-        )
+        return models.Exists(readers.filter(notice=models.OuterRef("pk"), user=user))
 
 
 class Notice(models.Model):

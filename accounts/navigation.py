@@ -39,7 +39,8 @@ class Link:
 
 
 def _open_requests(organization: Any) -> int:
-    return organization.publishes.filter(subscriptions__status="pending").count()
+    subscriptions = organization.publishes.model.subscriptions.rel.related_model.objects
+    return subscriptions.filter(publish__organization=organization, status="pending").count()
 
 
 ENTRIES = {

@@ -172,6 +172,14 @@ class Subscription(models.Model):
                 | Q(status=Status.CANCELLED),
             ),
         ]
+        indexes = [
+            # Every page of a provider tells how many wait.
+            models.Index(
+                name="subscriptions_sub_waiting",
+                fields=["publish"],
+                condition=Q(status=Status.PENDING),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.application} → {self.publish}"
