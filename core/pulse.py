@@ -58,3 +58,10 @@ class PulseConsumer(AsyncWebsocketConsumer):
     async def _send_now(self) -> None:
         self._last = asyncio.get_running_loop().time()
         await self.send(text_data="pulse")
+
+
+class Nowhere(PulseConsumer):
+    """A path that does not exist answers like one that nobody may see; Channels' router would crash."""
+
+    async def group_for(self, user: Any, **kwargs: Any) -> None:
+        return None

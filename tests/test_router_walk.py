@@ -180,6 +180,9 @@ async def test_sockets_open_for_those_who_see_the_page():
         if target.ids:
             assert await socket(path, stranger, world) == (False, 4404), route
 
+    for nowhere in ("/ws/nothing", "/ws/publishes/5", "/ws/", "/"):
+        assert await socket(nowhere, viewer, world) == (False, 4404), nowhere
+
 
 NO_OBJECTS = (b"", b"null", b"[]", b'"x"', b"5", b'{"a":', b'{"a":NaN}', b"\xff")
 ODD_VALUES = (None, True, -1, 10**30, 1.5, "", "\x00", "\u202e", "x" * 100_000, [], [[]], {}, [{}])
