@@ -84,6 +84,14 @@ def test_translations_keep_placeholders_and_markup():
             assert sorted(PLACEHOLDER.findall(said)) == wanted, row.msgid
 
 
+def test_no_particle_is_left_open():
+    """A particle follows the sound before it, which a name or a number decides: say it without one."""
+    both = re.compile(r"(?:이\(가\)|을\(를\)|은\(는\)|[와과]\([와과]\)|\(으\)로|\(이\))")
+    rows = polib.pofile(str(KOREAN))
+    said = [text for row in rows for text in (row.msgstr, *row.msgstr_plural.values())]
+    assert [text for text in said if both.search(text)] == []
+
+
 def test_one_word_of_two_meanings_is_said_in_two_ways():
     with translation.override("ko"):
         assert gettext("Sign in") == "로그인"
@@ -215,8 +223,8 @@ def _is_bare(message):
     ("stored", "korean"),
     [
         (NO_AGENT, "연결된 Agent가 없습니다."),
-        ("#3 took its place", "배포 작업 #3이(가) 대신합니다."),
-        ("waiting for a, b, which may still serve it and is not connected", "a, b을(를)"),
+        ("#3 took its place", "배포 작업 #3번이 대신합니다."),
+        ("waiting for a, b, which may still serve it and is not connected", "Agent를 기다립니다: a, b"),
         ("agent-1: gRPC config rejected", "agent-1: gRPC config rejected"),
     ],
 )
