@@ -101,8 +101,13 @@ def cluster_badge(cluster: Any) -> Badge:
 
 
 @register.simple_tag
-def progress(applied: int | None, desired: int | None, failed: Any = "") -> SafeString:
-    """{% progress applied desired failed %}: which generation of how many, and whether that is all right."""
+def progress(
+    applied: int | None, desired: int | None, failed: Any = "", live: Any = True
+) -> SafeString:
+    """{% progress applied desired failed live %}: which generation of how many, and if that is all right.
+
+    What is not live does not move: it waits.
+    """
     if applied is None:
         return mark_safe('<span class="ig-3">–</span>')
     desired = desired or 0
@@ -113,6 +118,8 @@ def progress(applied: int | None, desired: int | None, failed: Any = "") -> Safe
         )
     if applied >= desired:
         return format_html("{} {}", icon("check"), words)
+    if not live:
+        return format_html('<span class="ig-2">{} {}</span>', icon("hourglass-low"), words)
     return format_html(
         '<span class="ig-fg-busy">{} {}</span>', icon("loader-2", "icon-spin"), words
     )

@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from clusters.models import Agent, ClusterState
 from tests.clusters.conftest import HTMX, LIST, text
 from tests.factories.accounts import OrganizationFactory, UserFactory
 from tests.factories.clusters import AgentFactory, ClusterFactory, RegistrationTokenFactory
@@ -233,3 +234,18 @@ def test_the_number_of_queries_does_not_grow(
 
     with django_assert_max_num_queries(12):
         assert client.get(path).status_code == 200
+
+
+def test_only_what_is_live_is_on_its_way(as_, viewer, operator):
+    cluster = ClusterFactory(organization=operator, name="kr-lost")
+    ClusterState.objects.filter(cluster=cluster).update(desired_generation=5)
+    agent = AgentFactory(cluster=cluster, stale=True, applied_generation=4)
+    client = as_(viewer)
+
+    def turning(path):
+        return "icon-spin" in client.get(path).content.decode()
+
+    pages = [LIST, f"{LIST}/{cluster.pk}", "/operator/agents"]
+    assert [turning(path) for path in pages] == [False, False, False]
+    Agent.objects.filter(pk=agent.pk).update(last_heartbeat_at=timezone.now(), disconnected_at=None)
+    assert [turning(path) for path in pages] == [True, True, True]
