@@ -6,11 +6,13 @@ are the server's own, so no clocks need to agree.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from jwt.utils import base64url_decode
 
 from clusters.models import Agent
 from clusters.services.agents import AgentRevoked
@@ -26,13 +28,13 @@ MAX_LENGTH = 4096
 
 
 def claimed(token: str) -> UUID:
-    """The agent that the token says it is of. Nothing is proved yet."""
+    """The agent that the token says it is of. Nothing is proved yet, so no more is decoded than that."""
     if len(token) > MAX_LENGTH:
         raise _refused("The token is too long.", "malformed")
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-        return UUID(claims["iss"])
-    except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError):
+        _, payload, _ = token.split(".")
+        return UUID(json.loads(base64url_decode(payload))["iss"])
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise _refused("The token is no JWT whose issuer is an agent's id.", "malformed") from None
 
 
