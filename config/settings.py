@@ -47,7 +47,8 @@ ROOT_URLCONF = "config.urls"
 
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",  # first: replaces runserver
+    # First: replaces runserver, which only development has. It loads Twisted into every process.
+    *(["daphne"] if DEBUG else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
