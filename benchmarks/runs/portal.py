@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-from benchmarks import wrk
+from benchmarks import footprint, wrk
 from benchmarks.figures import Result
 from benchmarks.place import BenchStack, started
 from benchmarks.visitor import Visitor
@@ -25,20 +25,32 @@ PAGES = {
     "operator@demo.example": [
         "/operator/",
         "/operator/clusters",
-        "/operator/clusters?q=fleet-1&status=active",
+        "/operator/clusters?search=fleet-1&status=active",
+        "/operator/agents",
+        "/operator/deployments",
+        "/notices",
+        "/api/v1/operator/overview",
         "/api/v1/operator/clusters",
+        "/api/v1/operator/agents",
+        "/api/v1/operator/deployments",
+        "/api/v1/operator/regions",
+        "/api/v1/notices",
     ],
     "provider@demo.example": [
+        "/provider/",
         "/provider/api-services",
         "/provider/products",
         "/provider/gateways",
+        "/provider/certificates",
         "/provider/publishes",
         "/provider/deployments",
         "/provider/subscriptions",
+        "/api/v1/provider/overview",
         "/api/v1/provider/clusters",
         "/api/v1/provider/api-services",
         "/api/v1/provider/products",
         "/api/v1/provider/gateways",
+        "/api/v1/provider/certificates",
         "/api/v1/provider/product-publishes",
         "/api/v1/provider/deployments",
         "/api/v1/provider/subscriptions",
@@ -47,6 +59,7 @@ PAGES = {
         "/api/v1/public/products",
         "/api/v1/customer/applications",
         "/api/v1/customer/subscriptions",
+        "/api/v1/customer/credentials",
     ],
 }
 
@@ -105,6 +118,7 @@ def _beating() -> Iterator[None]:
 
 def _load(result: Result, stack: BenchStack, visitor: Visitor, page: str, *, seconds: int) -> None:
     visitor.get(page)  # or it ends here
+    used = {child: _cpu(stack, child) for child in ("web", "postgres")}
     said = subprocess.run(
         [
             wrk.program(), "-t1", f"-c{USERS}", f"-d{seconds}s", "--timeout", "30s",
@@ -119,10 +133,19 @@ def _load(result: Result, stack: BenchStack, visitor: Visitor, page: str, *, sec
         "p50 ms": p50 / 1000,
         "p99 ms": p99 / 1000,
         "wrong": wrong,
+        # Does not depend on who else wants the two cores.
+        **{
+            f"{child} ms": round((_cpu(stack, child) - was) / max(calls, 1) * 1000, 1)
+            for child, was in used.items()
+        },
     }
     result.add(f"{page}: p95", p95 / 1000, "ms", target=200)
     if wrong:
         result.add(f"{page}: errors of {calls}", wrong, "", target=0)
+
+
+def _cpu(stack: BenchStack, child: str) -> float:
+    return footprint.cpu_seconds(footprint.tree_of(stack.child(child).pid))
 
 
 # --- Queries ---------------------------------------------------------------------------------------
