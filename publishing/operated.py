@@ -62,7 +62,7 @@ def told(user: Any) -> ProductPublishQuerySet:
 
 def story(publish: Any) -> dict[str, Any]:
     """For the page of one."""
-    rows = stories.with_verdicts(publish.deployments.all()).order_by("-number")[:RECENT]
+    rows = list(stories.with_verdicts(publish.deployments.all()).order_by("-number")[:RECENT])
     claims = publish.route_claims.order_by().values("port", "protocol", "host")
     agents = publish.cluster.agents.filter(
         revoked_at=None, gateway_classes__contains=[publish.gateway.gateway_class]
@@ -71,14 +71,26 @@ def story(publish: Any) -> dict[str, Any]:
     return {
         "publish": publish,
         "cluster": publish.cluster,
-        "deployments": rows,
+        "deployments": [(row, refusals(row)) for row in rows],
         "addresses": claims.annotate(routes=Count("path", distinct=True)).order_by("host", "port"),
         "services": stories.services_of(stories.bundle_of(publish)),
-        "agents": _serving(agents.order_by("name")[:AGENTS], serves),
+        "agents": _serving(publish, agents.order_by("name")[:AGENTS], serves),
     }
 
 
-def _serving(agents: QuerySet[Agent], serves: QuerySet[AgentPublish]) -> list[dict[str, Any]]:
-    """Each agent and what it said of the publish; None where it said nothing yet."""
+def refusals(deployment: Deployment) -> dict[str, list[str]]:
+    """What gateways said against it, and which agents' did: mostly all say the same."""
+    said: dict[str, list[str]] = {}
+    for verdict in deployment.verdicts.all():
+        if verdict.error:
+            said.setdefault(verdict.error, []).append(verdict.agent.name)
+    return said
+
+
+def _serving(
+    publish: ProductPublish, agents: QuerySet[Agent], serves: QuerySet[AgentPublish]
+) -> list[dict[str, Any]]:
+    """Each agent and what it said of the publish; who should serve nothing and says nothing is left out."""
     said = {row.agent_id: row for row in serves}
-    return [{"agent": agent, "said": said.get(agent.pk)} for agent in agents]
+    rows = [{"agent": agent, "said": said.get(agent.pk)} for agent in agents]
+    return rows if publish.live_revision_id else [row for row in rows if row["said"]]

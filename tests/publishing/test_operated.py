@@ -92,6 +92,25 @@ def test_an_agent_that_serves_something_else_is_told(as_viewer, publish):
     assert "Nothing said yet" in text(as_viewer.get(f"{PUBLISHES}/{publish.pk}"))
 
 
+def test_agents_that_say_the_same_are_told_in_one(as_viewer, publish):
+    [deployment] = publish.deployments.filter(status=Progress.FAILED)
+    for number in range(5):
+        agent = AgentFactory(cluster=publish.cluster, name=f"late-{number}", live=True)
+        DeploymentVerdict.objects.create(
+            deployment=deployment, agent=agent, outcome=Outcome.FAILED, error="bad regex in /pay"
+        )
+    page = text(as_viewer.get(f"{PUBLISHES}/{publish.pk}"))
+    assert "agent-7, late-0, late-1 and 3 more agents bad regex in /pay" in page
+    assert page.count("bad regex in /pay") == 1
+
+
+def test_of_what_is_not_live_no_agent_needs_to_say_anything(as_viewer, operator):
+    row = ProductPublishFactory(cluster=ClusterFactory(organization=operator, active=True))
+    DeploymentFactory(publish=row)
+    words = text(as_viewer.get(f"{PUBLISHES}/{row.pk}"))
+    assert "No agent serves it, and none should" in words
+
+
 def test_the_list_of_deployments(as_viewer, publish):
     page = as_viewer.get(DEPLOYMENTS)
     words = text(page)
