@@ -359,6 +359,14 @@ def test_services_are_not_said_to_be_served_where_they_are_not(browser, stage):
     assert "live on 0 of 1 agents" in text(browser.get(url(stage, "/publish")))
 
 
+def test_a_cluster_without_a_connected_agent_is_told(browser, stage):
+    assert "No agent of" not in text(browser.get(url(stage)))
+    for agent in stage.agents:
+        gone(agent)
+    page = text(browser.get(url(stage)))
+    assert f"No agent of {stage.cluster.name} is connected now." in page
+
+
 @pytest.mark.parametrize("path", ["/provider/deployments", "/provider/publishes"])
 def test_unknown_filters_are_told_and_show_nothing(browser, path):
     page = text(browser.get(f"{path}?status=HALF"))
