@@ -151,11 +151,14 @@ def listed(rows: Any) -> Any:
     """What a row of a list of deployments shows: of the verdicts only how many there are of each outcome."""
     verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk")).order_by()
     return (
-        rows.select_related("publish__product", "publish__cluster", "revision", "requested_by")
+        rows.select_related(
+            *("publish__product", "publish__cluster", "publish__organization"),
+            *("revision", "requested_by"),
+        )
         .only(
             *("number", "kind", "status", "note", "detail", "created_at", "finished_at"),
             *("publish__environment", "publish__product__name", "publish__product__version"),
-            *("publish__cluster__name", "revision__number"),
+            *("publish__cluster__name", "publish__organization__name", "revision__number"),
             *("requested_by__name", "requested_by__email"),
         )
         .annotate(outcomes=ArraySubquery(verdicts.values("outcome")))

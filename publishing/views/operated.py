@@ -13,7 +13,7 @@ from clusters.models import Cluster
 from core.filters import refused
 from core.htmx import page
 from core.pages import Pages
-from publishing import operated
+from publishing import operated, stories
 from publishing.filters import DeploymentFilter
 from publishing.models import Environment
 from publishing.states import Kind, Progress
@@ -28,7 +28,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
     organization = request.organization  # type: ignore[attr-defined]
     mine = Cluster.objects.visible_to(request.user).filter(organization=organization)
     rows = operated.deployments(request.user).filter(publish__cluster__in=mine.values("pk"))
-    chosen = DeploymentFilter(request.GET, operated.listed(rows))
+    chosen = DeploymentFilter(request.GET, stories.listed(rows))
     found = chosen.qs.order_by("-created_at", "-number", "pk")
     query = request.GET.copy()
     query.pop("page", None)
