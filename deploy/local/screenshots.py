@@ -33,7 +33,12 @@ PAGES = [
     # role ("" is nobody), name, path with {cluster}, {publish} and {product}
     ("", "login", "/login"),
     ("", "not-found", "/nowhere"),
+    ("operator", "overview", "/operator/"),
     ("operator", "clusters", "/operator/clusters"),
+    ("operator", "agents", "/operator/agents"),
+    ("operator", "cluster-events", "/operator/clusters/{cluster}/events"),
+    ("operator", "operated-deployments", "/operator/deployments"),
+    ("operator", "operated-publish", "/operator/publishes/{publish}"),
     ("operator", "cluster-new", "/operator/clusters/new"),
     ("operator", "cluster", "/operator/clusters/{cluster}"),
     ("operator", "cluster-edit", "/operator/clusters/{cluster}/edit"),

@@ -30,6 +30,8 @@ PAGES = [
     (OPERATOR, "/operator/agents", 200),
     (OPERATOR, "/operator/agents?status=revoked", 200),
     (OPERATOR, "/search?q=kr", 200),
+    (OPERATOR, "/operator/deployments", 200),
+    (OPERATOR, "/operator/publishes/{live}", 200),
     (OPERATOR, "/operator/clusters?status=broken", 200),
     (OPERATOR, "/operator/clusters/{kr-central-main}/events", 200),
     (OPERATOR, "/operator/clusters", 200),
