@@ -282,7 +282,7 @@ own pages use their session. A request works in one organization: the token's, o
 `error` has a stable `code` for programs, a `message` for people and `details`: for a 400 by field or
 parameter. `request_id` finds the call in the logs.
 
-**Lists** have pages (`page`, `page_size` up to 200). `ordering` takes the fields that it names, and the
+**Lists** have pages (`page`; `page_size`: 25, up to 200). `ordering` takes the fields that it names, and the
 id settles ties, so that no row is on two pages. A parameter or value that does not exist is a 400.
 
 **Edits.** What is read with an `ETag` can be written with `If-Match`: 412 if somebody else changed it
