@@ -128,3 +128,12 @@ def product_page(page: Page, office: Office, name: str) -> str:
     page.get_by_role("link", name=re.compile(name)).first.click()
     page.wait_for_url(re.compile(r"/provider/products/[0-9a-f-]{36}$"))
     return page.url
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """As somebody without a mouse: Tab until it has the focus, through a whole page at most."""
+    for _press in range(100):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"100 times Tab on {page.url}, and never {selector}")
