@@ -67,6 +67,22 @@ class BodyLimitMiddleware:
         return render(request, "413.html", {"megabytes": limit // 1024**2}, status=413)
 
 
+class CacheMiddleware:
+    """What one tenant sees is kept by no proxy, and what the API tells by nobody, unless a view says otherwise.
+
+    Browsers may keep pages for their Back button: a form that was left keeps what was typed.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_api = request.path.startswith("/api/")
+        response.setdefault("Cache-Control", "no-store" if is_api else "private, no-cache")
+        return response
+
+
 def _limit(request: HttpRequest, is_api: bool) -> int:
     if is_api and request.path not in settings.DOCUMENT_PATHS:
         return settings.BODY_LIMIT

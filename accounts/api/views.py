@@ -208,6 +208,5 @@ def _answer(pair: signins.Pair) -> Response:
             "refresh_token": pair.refresh,
             "token_type": "Bearer",
             "expires_in": pair.expires_in,
-        },
-        headers={"Cache-Control": "no-store"},
+        }
     )

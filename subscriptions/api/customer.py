@@ -176,7 +176,7 @@ class CredentialViewSet(CustomerViewSet):
         body = validated(serializers.CredentialBody, request)
         row, secret = credentials.create(actor=request.user, **body)
         data = serializers.CredentialSerializer(row).data | {"key": secret}
-        return Response(data, status=201, headers={"Cache-Control": "no-store"})
+        return Response(data, status=201)
 
     @extend_schema(
         summary="Revoke a credential",

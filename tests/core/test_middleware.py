@@ -7,7 +7,7 @@ from django.test import RequestFactory
 
 from core.context import origin
 from core.logs import JsonFormatter, OriginFilter
-from core.middleware import OriginMiddleware, client_ip
+from core.middleware import CacheMiddleware, OriginMiddleware, client_ip
 
 
 def ask(**headers):
@@ -105,3 +105,18 @@ def test_pages_have_nothing_inline(client, db, path):
     assert " onclick=" not in html
     assert html.count("<script") == html.count("<script src=")
     assert "hx-on" not in html
+
+
+@pytest.mark.parametrize(
+    ("path", "own", "kept"),
+    [
+        ("/provider/products", "", "private, no-cache"),
+        ("/api/v1/provider/products", "", "no-store"),
+        ("/provider/logos/1", "public, immutable", "public, immutable"),
+    ],
+)
+def test_nobody_between_keeps_what_a_tenant_sees(path, own, kept):
+    answer = HttpResponse(headers={"Cache-Control": own} if own else {})
+
+    assert CacheMiddleware(lambda _request: answer)(RequestFactory().get(path)) is answer
+    assert answer["Cache-Control"] == kept
