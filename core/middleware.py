@@ -68,7 +68,7 @@ class BodyLimitMiddleware:
 
 
 class CacheMiddleware:
-    """What one tenant sees is kept by no proxy, and what the API tells by nobody, unless a view says otherwise.
+    """No proxy keeps what a tenant sees, and nobody what the API tells, unless a view says otherwise.
 
     Browsers may keep pages for their Back button: a form that was left keeps what was typed.
     """
