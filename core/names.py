@@ -124,9 +124,10 @@ def give() -> None:
     """Once, when all models are there. What a model says of itself stays."""
     for label, (one, many) in MODELS.items():
         model = apps.get_model(label)
-        if not isinstance(model._meta.verbose_name, Promise):
+        said = model._meta.original_attrs
+        if not isinstance(said.get("verbose_name"), Promise):
             model._meta.verbose_name = one
-        if not isinstance(model._meta.verbose_name_plural, Promise):
+        if not isinstance(said.get("verbose_name_plural"), Promise):
             model._meta.verbose_name_plural = many
         for field in model._meta.local_fields + model._meta.local_many_to_many:
             if field._verbose_name is None and field.name in FIELDS:
