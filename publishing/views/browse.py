@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
+from core.filters import refused
 from core.htmx import page
 from core.pages import Pages
 from publishing import stories
@@ -157,18 +158,16 @@ def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, A
 
 
 def _listing(request: HttpRequest, chosen: Any, order: list[str]) -> dict[str, Any]:
-    """The page of rows; with filters that nobody knows, none, and what is wrong with them."""
-    asked = chosen.form.cleaned_data if chosen.form.is_valid() else {}
-    found = chosen.qs if chosen.form.is_valid() else chosen.queryset.none()
+    """The page of rows. Filters that nobody knows narrow nothing, and are named."""
+    found = chosen.qs
+    asked = chosen.form.cleaned_data
     query = request.GET.copy()
     query.pop("page", None)
     return {
         "page": Pages(found.order_by(*order), PAGE_SIZE).get_page(request.GET.get("page")),
         "asked": asked,
-        "problems": [
-            f"{name}: {' '.join(words)}" for name, words in (chosen.form.errors or {}).items()
-        ],
-        "narrowed": any(asked.values()) or bool(chosen.form.errors),
+        "refused": refused(chosen),
+        "narrowed": any(asked.values()),
         "query": f"{query.urlencode()}&" if query else "",
     }
 

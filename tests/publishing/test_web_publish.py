@@ -368,10 +368,10 @@ def test_a_cluster_without_a_connected_agent_is_told(browser, stage):
 
 
 @pytest.mark.parametrize("path", ["/provider/deployments", "/provider/publishes"])
-def test_unknown_filters_are_told_and_show_nothing(browser, path):
-    page = text(browser.get(f"{path}?status=HALF"))
-    assert "These filters are unknown" in page
-    assert "status:" in page
+def test_unknown_filters_are_told_and_narrow_nothing(browser, path):
+    page = text(browser.get(f"{path}?status=HALF&cluster_id=x"))
+    assert "There is no status “HALF”" in page
+    assert "There is no cluster “x”" in page
 
 
 def test_a_deployment_has_its_verdicts_proof_and_timeline(browser, stage):
