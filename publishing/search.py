@@ -5,20 +5,33 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from core.search import Group, Hit, matching
-from publishing.models import ProductPublish
+from core.search import LIMIT, Group, Hit, matching
+from publishing import operated
+from publishing.models import ProductPublish, ProductPublishQuerySet
 
 
 def find(request: Any, text: str) -> Group:
-    rows = ProductPublish.objects.visible_to(request.user).select_related("product", "cluster")
-    ordered = rows.order_by("product__name", "environment", "pk")
-    hits = [
-        Hit(
-            str(row.pk),
-            f"{row.product.name} · {row.environment}",
-            f"{row.hostname_base} · {row.cluster.name}",
-            reverse("publishing:detail", args=[row.pk]),
-        )
-        for row in matching(ordered, text, ["product__name", "hostname_base"])
-    ]
-    return Group("publish", _("Publishes"), "world-upload", hits)
+    """The provider's own, and those on an operator's clusters: each with the page that is theirs."""
+    provided = _found(ProductPublish.objects.visible_to(request.user), text)
+    hits = [_hit(row, "publishing:detail") for row in provided]
+    known = {row.pk for row in provided}
+    for row in _found(operated.publishes(request.user), text):
+        if row.pk not in known:
+            hits.append(_hit(row, "publishing:operated"))
+    return Group("publish", _("Publishes"), "world-upload", hits[:LIMIT])
+
+
+def _found(rows: ProductPublishQuerySet, text: str) -> list[Any]:
+    ordered = rows.select_related("product", "cluster").order_by(
+        "product__name", "environment", "pk"
+    )
+    return list(matching(ordered, text, ["product__name", "hostname_base"]))
+
+
+def _hit(row: Any, page: str) -> Hit:
+    return Hit(
+        str(row.pk),
+        f"{row.product.name} · {row.environment}",
+        f"{row.hostname_base} · {row.cluster.name}",
+        reverse(page, args=[row.pk]),
+    )

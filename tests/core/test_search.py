@@ -7,7 +7,7 @@ import pytest
 from accounts.models import Role
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
 from tests.factories.clusters import ClusterFactory
-from tests.factories.publishing import ProductPublishFactory
+from tests.factories.publishing import DeploymentFactory, ProductPublishFactory
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -57,6 +57,16 @@ def test_clusters_are_for_their_operator(client, publish):
     operator = MembershipFactory(organization=cluster.organization).user
     client.force_login(operator)
     assert found(client, "kr-m") == {"cluster": ["kr-main"]}
+
+
+def test_operators_find_what_runs_on_their_clusters(client, publish):
+    client.force_login(UserFactory(member_of=publish.cluster.organization, role=Role.VIEWER))
+    assert found(client, publish.hostname_base) == {}  # a draft that was never sent
+
+    DeploymentFactory(publish=publish)
+    [hit] = found(client, publish.hostname_base)["publish"]
+    page = client.get(f"/search?q={publish.hostname_base}").content.decode()
+    assert f'href="/operator/publishes/{publish.pk}"' in page
 
 
 def test_nothing_typed_offers_the_pages_of_the_menu(as_viewer, publish):
