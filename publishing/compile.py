@@ -17,7 +17,6 @@ from uuid import UUID
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import OuterRef
-from django.db.models.functions import JSONObject
 
 from catalog.models import ApiService, Backend, Listener, Policy, PolicyKind, Route
 from publishing.models import AuthMode, ProductPublish
@@ -85,7 +84,7 @@ def definitions_of(publishes: Sequence[ProductPublish]) -> list[Definition]:
 
 
 def _with_parts(products: Collection[UUID]) -> Any:
-    """The services of these products; each with its parts, as objects of JSON, in the same query."""
+    """The services of these products; each with its parts, as JSON, in the same query."""
     links = ApiService.products.through.objects.filter(product__in=products)
     mine = links.filter(apiservice=OuterRef("pk")).values("product")
     return ApiService.objects.filter(pk__in=links.values("apiservice")).annotate(
@@ -97,15 +96,17 @@ def _with_parts(products: Collection[UUID]) -> Any:
 
 
 def _written(model: type[models.Model]) -> ArraySubquery:
+    """Each row as a list of JSON, in the order of the model's fields."""
     names = [field.attname for field in model._meta.concrete_fields]
+    row = models.Func(*names, function="jsonb_build_array", output_field=models.JSONField())
     rows = model._default_manager.filter(service=OuterRef("pk"))
-    return ArraySubquery(rows.values(json=JSONObject(**{name: name for name in names})))
+    return ArraySubquery(rows.values(json=row))
 
 
-def _read(model: type[models.Model], rows: Iterable[dict[str, Any]]) -> list[Any]:
-    fields = {field.attname: field for field in model._meta.concrete_fields}
+def _read(model: type[models.Model], rows: Iterable[list[Any]]) -> list[Any]:
+    fields = model._meta.concrete_fields
     return [
-        model(**{name: fields[name].to_python(value) for name, value in row.items()})
+        model(*[field.to_python(value) for field, value in zip(fields, row, strict=True)])
         for row in rows
     ]
 

@@ -236,13 +236,12 @@ class ProductPublishSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
-    def get_api_services(self, row: ProductPublish) -> list[str]:
+    def get_api_services(self, row: Any) -> list[str]:
         """All services of the product go along."""
-        return sorted(str(service.pk) for service in row.product.services.all())
+        return sorted(map(str, row.service_ids))
 
-    def get_route_ids(self, row: ProductPublish) -> list[str]:
-        services = row.product.services.all()
-        return sorted(str(route.pk) for service in services for route in service.routes.all())
+    def get_route_ids(self, row: Any) -> list[str]:
+        return sorted(map(str, row.route_ids))
 
     @extend_schema_field(DeploymentBriefSerializer(allow_null=True))
     def get_open_deployment(self, row: ProductPublish) -> dict[str, Any] | None:
