@@ -81,12 +81,12 @@ def _relative(moment: datetime | None, form: str, *, missing: str) -> SafeString
     if moment is None:
         return format_html('<span class="ig-3">{}</span>', missing)
     local = timezone.localtime(moment)
-    return format_html(
-        '<time datetime="{}" title="{}" data-ig-relative="{}">{}</time>',
-        local.isoformat(timespec="milliseconds"),
-        f"{local:%Y-%m-%d %H:%M:%S %Z}",
-        form,
-        durations.words(moment - timezone.now(), form, get_language() or "en"),
+    exact = local.isoformat(timespec="milliseconds")
+    words = durations.words(moment - timezone.now(), form, get_language() or "en")
+    # Nothing in it is anybody's text, and a list has fifty of them.
+    return SafeString(
+        f'<time datetime="{exact}" title="{exact[:10]} {exact[11:19]} {local.tzname()}"'
+        f' data-ig-relative="{form}">{words}</time>'
     )
 
 
