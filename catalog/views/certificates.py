@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -23,13 +22,13 @@ from catalog.services import certificates as service
 from catalog.views.shared import (
     PAGE_SIZE,
     creating_in,
+    delete_page,
     may_create,
     mine,
     query_for_pages,
     rights,
     visible,
 )
-from core.errors import DomainError
 from core.htmx import attempt, leave, page
 
 FORM = "catalog/certificates/form.html"
@@ -122,26 +121,18 @@ def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = visible(request, Certificate, pk)
     access.require(request.user, row.organization_id, Role.ADMIN)
-    refusal = ""
-    if request.method == "POST":
-        try:
-            service.delete(actor=request.user, certificate_id=pk)
-        except DomainError as error:
-            refusal = error.message
-        else:
-            messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
-            return leave(request, "catalog:certificates")
-    context = {
-        "row": row,
-        "publishes": list(service.publishes_served_with(row)),
-        "gateways": sorted({str(each.gateway) for each in _listeners(row)}),
-        "refusal": refusal,
-        "means": _("The certificate and its private key are gone for good."),
-        "back": reverse("catalog:certificate", args=[pk]),
-        "list": reverse("catalog:certificates"),
-        "list_label": _("Certificates"),
-    }
-    return page(request, "catalog/delete.html", "confirm", context, 422 if refusal else 200)
+    return delete_page(
+        request,
+        row,
+        "certificate",
+        act=lambda: service.delete(actor=request.user, certificate_id=pk),
+        users=lambda: {
+            "publishes": list(service.publishes_served_with(row)),
+            "gateways": sorted({str(each.gateway) for each in _listeners(row)}),
+        },
+        means=_("The certificate and its private key are gone for good."),
+        list_label=_("Certificates"),
+    )
 
 
 def _story(request: HttpRequest, row: Certificate) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
@@ -24,6 +23,7 @@ from catalog.services import gateways as service
 from catalog.views.shared import (
     PAGE_SIZE,
     creating_in,
+    delete_page,
     may_create,
     mine,
     query_for_pages,
@@ -127,25 +127,15 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     gateway = visible(request, Gateway, pk)
     access.require(request.user, gateway.organization_id, Role.ADMIN)
-    refusal = ""
-    if request.method == "POST":
-        try:
-            service.delete(actor=request.user, gateway_id=pk)
-        except DomainError as error:
-            refusal = error.message
-        else:
-            messages.success(request, _("“%(name)s” is deleted.") % {"name": gateway.name})
-            return leave(request, "catalog:gateways")
-    context = {
-        "row": gateway,
-        "publishes": list(stories.publishes(Gateway, gateway=gateway)),
-        "refusal": refusal,
-        "means": _("Its listeners go with it. Certificates stay."),
-        "back": reverse("catalog:gateway", args=[pk]),
-        "list": reverse("catalog:gateways"),
-        "list_label": _("Gateways"),
-    }
-    return page(request, "catalog/delete.html", "confirm", context, 422 if refusal else 200)
+    return delete_page(
+        request,
+        gateway,
+        "gateway",
+        act=lambda: service.delete(actor=request.user, gateway_id=pk),
+        users=lambda: {"publishes": list(stories.publishes(Gateway, gateway=gateway))},
+        means=_("Its listeners go with it. Certificates stay."),
+        list_label=_("Gateways"),
+    )
 
 
 def _attempt(form: GatewayForm, act: Any) -> bool:

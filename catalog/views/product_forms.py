@@ -10,7 +10,6 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -21,9 +20,8 @@ from catalog.forms.products import ProductForm, chosen
 from catalog.models import ApiService, Product
 from catalog.services import logos
 from catalog.services import products as service
-from catalog.views.shared import creating_in, visible
+from catalog.views.shared import creating_in, delete_page, visible
 from core import versions
-from core.errors import DomainError
 from core.htmx import attempt, leave, page, wants_partial
 
 FORM = "catalog/products/form.html"
@@ -91,25 +89,15 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     product = visible(request, Product, pk)
     access.require(request.user, product.organization_id, Role.ADMIN)
-    refusal = ""
-    if request.method == "POST":
-        try:
-            service.delete(actor=request.user, product_id=pk)
-        except DomainError as error:
-            refusal = error.message
-        else:
-            messages.success(request, _("“%(name)s” is deleted.") % {"name": product.name})
-            return leave(request, "catalog:products")
-    context = {
-        "row": product,
-        "publishes": list(stories.publishes(Product, product=product)),
-        "refusal": refusal,
-        "means": _("Its API services stay."),
-        "back": reverse("catalog:product", args=[pk]),
-        "list": reverse("catalog:products"),
-        "list_label": _("Products"),
-    }
-    return page(request, "catalog/delete.html", "confirm", context, 422 if refusal else 200)
+    return delete_page(
+        request,
+        product,
+        "product",
+        act=lambda: service.delete(actor=request.user, product_id=pk),
+        users=lambda: {"publishes": list(stories.publishes(Product, product=product))},
+        means=_("Its API services stay."),
+        list_label=_("Products"),
+    )
 
 
 def _valid(request: HttpRequest, form: ProductForm) -> bool:

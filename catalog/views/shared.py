@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import access
 from accounts.models import Kind, Organization, Role
+from core.errors import DomainError
+from core.htmx import leave, page
 
 PAGE_SIZE = 25
 
@@ -59,3 +64,34 @@ def query_for_pages(request: HttpRequest) -> str:
     query = request.GET.copy()
     query.pop("page", None)
     return f"{query.urlencode()}&" if query else ""
+
+
+def delete_page(
+    request: HttpRequest,
+    row: Any,
+    kind: str,
+    *,
+    act: Callable[[], object],
+    users: Callable[[], dict[str, Any]],
+    means: str,
+    list_label: str,
+) -> HttpResponse:
+    """Ask, then delete and go to the list of its kind; or say what refuses it, and its `users`."""
+    refusal = ""
+    if request.method == "POST":
+        try:
+            act()
+        except DomainError as error:
+            refusal = error.message
+        else:
+            messages.success(request, _("“%(name)s” is deleted.") % {"name": row.name})
+            return leave(request, f"catalog:{kind}s")
+    context = users() | {
+        "row": row,
+        "refusal": refusal,
+        "means": means,
+        "back": reverse(f"catalog:{kind}", args=[row.pk]),
+        "list": reverse(f"catalog:{kind}s"),
+        "list_label": list_label,
+    }
+    return page(request, "catalog/delete.html", "confirm", context, 422 if refusal else 200)
