@@ -111,6 +111,6 @@ def test_lists_without_previews_and_in_few_queries(api, provider, django_assert_
     for _ in range(30):
         ApiImportFactory(organization=provider)
     with django_assert_max_num_queries(6):
-        items = data(api.get(URL))["items"]
+        items = data(api.get(URL, {"page_size": 30}))["items"]
     assert len(items) == 30
     assert "preview" not in items[0]
