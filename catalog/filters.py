@@ -89,7 +89,8 @@ class ProductFilter(django_filters.FilterSet):
 
 class GatewayFilter(django_filters.FilterSet):
     cluster_id = django_filters.CharFilter(
-        method="for_cluster", help_text="Only gateways that an agent of this cluster can drive."
+        method="for_cluster",
+        help_text="Only gateways that an agent of this cluster can drive; all while it has none.",
     )
     search = django_filters.CharFilter(
         method="matching", max_length=100, help_text="In name and description, or a port."

@@ -20,8 +20,15 @@ GATEWAY_CLASSES = [("envoy", "Envoy")]
 
 class GatewayQuerySet(TenantQuerySet):
     def drivable_on(self, cluster: Cluster) -> GatewayQuerySet:
-        """Those of a class that an agent of the cluster says it can drive."""
-        said = cluster.agents.filter(revoked_at=None).values_list("gateway_classes", flat=True)
+        """Those of a class that an agent of the cluster says it can drive.
+
+        All of them while it has no agent that could say: a publish waits for one.
+        """
+        said = list(
+            cluster.agents.filter(revoked_at=None).values_list("gateway_classes", flat=True)
+        )
+        if not said:
+            return self
         return self.filter(gateway_class__in={name for names in said for name in names})
 
 
