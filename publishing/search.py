@@ -15,9 +15,8 @@ def find(request: Any, text: str) -> Group:
     provided = _found(ProductPublish.objects.visible_to(request.user), text)
     hits = [_hit(row, "publishing:detail") for row in provided]
     known = {row.pk for row in provided}
-    for row in _found(operated.publishes(request.user), text):
-        if row.pk not in known:
-            hits.append(_hit(row, "publishing:operated"))
+    others = _found(operated.publishes(request.user).exclude(pk__in=known), text)
+    hits += [_hit(row, "publishing:operated") for row in others]
     return Group("publish", _("Publishes"), "world-upload", hits[:LIMIT])
 
 

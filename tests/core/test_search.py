@@ -64,7 +64,7 @@ def test_operators_find_what_runs_on_their_clusters(client, publish):
     assert found(client, publish.hostname_base) == {}  # a draft that was never sent
 
     DeploymentFactory(publish=publish)
-    [hit] = found(client, publish.hostname_base)["publish"]
+    assert list(found(client, publish.hostname_base)) == ["publish"]
     page = client.get(f"/search?q={publish.hostname_base}").content.decode()
     assert f'href="/operator/publishes/{publish.pk}"' in page
 
