@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Response
+from playwright.sync_api import Locator, Page, Response
 
 from deploy.local.screenshots import CHROMIUM
 from tests.e2e.browser import Window, cookies
@@ -20,7 +21,7 @@ pytestmark = [
     ),
     pytest.mark.timeout(300),
 ]
-OPERATOR = "dohyun.kim"
+OPERATOR, PROVIDER = "dohyun.kim", "jihoon.park"
 Open = Callable[[str, str], Window]
 FIRST_LOAD = 300_000
 
@@ -89,6 +90,59 @@ def test_a_name_is_checked_while_it_is_typed(portal: Portal, window: Open) -> No
     assert seen.page.locator("#region-other").input_value() == "us-moon"
     assert seen.faults("light") == []
     assert seen.hush() == []
+
+
+DIALOGS = [
+    (OPERATOR, "/operator/clusters/{kr-central-main}"),
+    (OPERATOR, "/operator/clusters/{ap-northeast-dr}"),
+    (PROVIDER, "/provider/api-services/{pets}"),
+    (PROVIDER, "/provider/api-services/imports/{import-again}"),
+    (PROVIDER, "/provider/products/{live-product}"),
+    (PROVIDER, "/provider/gateways/{gateway}"),
+    (PROVIDER, "/provider/certificates/{certificate}"),
+    (PROVIDER, "/provider/publishes/{live}"),
+    (PROVIDER, "/provider/publishes/{live}/plans"),
+    (PROVIDER, "/provider/subscriptions?status=pending"),
+]
+OPENERS = "main [hx-target='#dialogs'][hx-get], [data-ig-dialog]"
+INSIDE = "document.querySelector('dialog[open]').contains(document.activeElement)"
+
+
+@pytest.mark.parametrize(("who", "path"), DIALOGS, ids=[path for _who, path in DIALOGS])
+def test_every_dialog_takes_the_focus_and_gives_it_back(
+    portal: Portal, window: Open, who: str, path: str
+) -> None:
+    """To the button that opened it: by Escape, and every other one by its Cancel."""
+    portal.beat()
+    seen = window(who, "en")
+    seen.open(portal.path(path))
+    seen.dress("light", 1280)
+    page = seen.page
+    openers = one_of_each_kind(page)
+    assert openers
+    for number, opener in enumerate(openers):
+        opener.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog[open]")
+        assert page.evaluate(INSIDE), f"{opener}: the focus stays outside"
+        assert page.get_by_role("dialog", name=re.compile(r"\w")).count() == 1, f"{opener}: no name"
+        cancel = page.locator("dialog[open] [data-ig-close]")
+        if number % 2 and cancel.count():
+            cancel.last.click()
+        else:
+            page.keyboard.press("Escape")
+        page.wait_for_selector("dialog[open]", state="detached")
+        assert opener.evaluate("el => el === document.activeElement"), f"{opener}: focus lost"
+    seen.hush()  # leaving the page breaks off what it reads
+
+
+def one_of_each_kind(page: Page) -> list[Locator]:
+    """What opens a dialog there. The rows of a table have the same ones each."""
+    found = page.locator(OPENERS)
+    ids = found.evaluate_all("all => all.map(el => el.id || el.className)")
+    kinds = [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "*", name) for name in ids]
+    firsts = [found.nth(kinds.index(kind)) for kind in dict.fromkeys(kinds)]
+    return [opener for opener in firsts if opener.is_visible()]
 
 
 def test_what_a_first_visit_loads(portal: Portal, browser: Any) -> None:
