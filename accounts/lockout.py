@@ -6,11 +6,10 @@ from typing import Any
 
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_failure_limit
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from core.envelope import error_response
 from core.middleware import client_ip as address_of
 
 
@@ -41,17 +40,3 @@ def forget(request: HttpRequest, user: User) -> None:
 
 def message() -> str:
     return _("Too many failed attempts. Sign-in is locked for 15 minutes.")
-
-
-def response(
-    request: HttpRequest, original: Any = None, credentials: dict[str, Any] | None = None
-) -> HttpResponse:
-    """What AxesMiddleware sends instead of the answer that failed."""
-    if request.path.startswith("/api/"):
-        locked = error_response(429, "locked", message())
-    else:
-        from accounts.views import locked_page
-
-        locked = locked_page(request)
-    locked["Retry-After"] = "900"
-    return locked

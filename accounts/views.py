@@ -25,6 +25,7 @@ from accounts import lockout, notices, organizations, services, signins
 from accounts.access import can
 from accounts.forms import LoginForm, TokenForm
 from accounts.models import ApiToken, Kind, Notice, Role
+from core.envelope import error_response
 from core.errors import DomainError
 from core.htmx import add_error, wants_partial
 
@@ -61,8 +62,17 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return _login_page(request, form, status=422 if form.errors else 200)
 
 
-def locked_page(request: HttpRequest) -> HttpResponse:
-    return _login_page(request, LoginForm(request.POST), locked=lockout.message(), status=429)
+def locked_out(
+    request: HttpRequest, original: Any = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """What AxesMiddleware sends instead of the answer that failed."""
+    said = lockout.message()
+    if request.path.startswith("/api/"):
+        answer: HttpResponse = error_response(429, "locked", said)
+    else:
+        answer = _login_page(request, LoginForm(request.POST), locked=said, status=429)
+    answer["Retry-After"] = "900"
+    return answer
 
 
 @require_POST

@@ -194,7 +194,7 @@ AXES_CLIENT_IP_CALLABLE = "accounts.lockout.client_ip"
 # Otherwise the name of the user model's field, which our forms and API do not use.
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.lockout.username"
-AXES_LOCKOUT_CALLABLE = "accounts.lockout.response"
+AXES_LOCKOUT_CALLABLE = "accounts.views.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 

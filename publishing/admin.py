@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from core.admin import ReadOnlyAdmin
+from core.admin import History, ReadOnlyAdmin
 from publishing.models import (
     AgentPublish,
     Deployment,
@@ -20,23 +20,6 @@ from publishing.models import (
     PublishRevision,
     RouteClaim,
 )
-
-
-class History(admin.TabularInline):
-    """Rows that belong to the page's row, newest first, to read."""
-
-    extra = 0
-    can_delete = False
-    show_change_link = True
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.is_staff
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class Rows(ReadOnlyAdmin):

@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from core.admin import ReadOnlyAdmin
+from core.admin import History, ReadOnlyAdmin
 from core.errors import DomainError
 from subscriptions.models import AccessEntry, Application, Credential, Plan, Subscription
 from subscriptions.services import credentials, subscriptions
@@ -30,21 +30,6 @@ class Acting(ReadOnlyAdmin):
                 act(row)
             except DomainError as error:
                 messages.error(request, f"{row}: {error.message}")
-
-
-class History(admin.TabularInline):
-    extra = 0
-    can_delete = False
-    show_change_link = True
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.is_staff
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class SubscriptionInline(History):
