@@ -42,13 +42,6 @@ def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
     )
 
 
-def listed(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
-    """With what a row shows."""
-    return stories.with_verdicts(deployments).select_related(
-        "publish__product", "publish__cluster", "publish__organization", "revision", "requested_by"
-    )
-
-
 def told(user: Any) -> ProductPublishQuerySet:
     """One publish with what its page shows."""
     return (

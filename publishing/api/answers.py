@@ -51,12 +51,16 @@ def publishes_for(user: Any) -> QuerySet[ProductPublish]:
 
 
 def deployments_for(user: Any) -> QuerySet[Deployment]:
+    return with_verdicts(Deployment.objects.visible_to(user))
+
+
+def with_verdicts(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    """With all that one answer shows."""
     verdicts = DeploymentVerdict.objects.select_related("agent").only(
         *("deployment", "agent__name", "outcome", "error", "probe", "timings", "updated_at")
     )
     return (
-        Deployment.objects.visible_to(user)
-        .select_related("revision")
+        deployments.select_related("revision")
         .defer("revision__document")
         .prefetch_related(Prefetch("verdicts", verdicts))
     )

@@ -10,6 +10,7 @@ from rest_framework import mixins, serializers, viewsets
 from core.api import VisibleMixin
 from publishing import operated
 from publishing.api import serializers as shapes
+from publishing.api.answers import with_verdicts
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.models import Deployment, ProductPublish
 
@@ -93,4 +94,4 @@ class OperatedDeploymentViewSet(
     ordering_fields = ["created_at", "finished_at", "status"]
 
     def get_queryset(self):
-        return operated.listed(operated.deployments(self.request.user))
+        return with_verdicts(operated.deployments(self.request.user))
