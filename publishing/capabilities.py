@@ -5,10 +5,12 @@ A driver that learns something says it here, and with it the wizard does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, TextChoices
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, OuterRef, Q, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Policy, Product, Route
@@ -49,16 +51,23 @@ def table(product: Product, classes: Iterable[str]) -> list[Row]:
     """Every capability by these classes of gateways; first what the product's services use."""
     uses = _uses(product)
     rows = [
-        Row(each, uses.get(each, 0), {name: each in ENFORCED.get(name, ()) for name in classes})
+        Row(each, uses[each], {name: each in ENFORCED.get(name, ()) for name in classes})
         for each in Capability
     ]
     return sorted(rows, key=lambda row: not row.uses)
 
 
-def _uses(product: Product) -> dict[str, int]:
-    policies = Policy.objects.filter(service__products=product).order_by()
-    routes = Route.objects.filter(service__products=product).aggregate(
-        rewrite=Count("pk", filter=Q(path__contains="{") | ~Q(rewrite="")),
-        retries=Count("pk", filter=~Q(timeout_ms=TIMEOUT_MS) | Q(retries__gt=0)),
+def _uses(product: Product) -> Counter[str]:
+    kinds = Policy.objects.filter(service=OuterRef("pk")).order_by().values("kind")
+    other_time = ~Q(routes__timeout_ms=TIMEOUT_MS) | Q(routes__retries__gt=0)
+    other_path = Q(routes__path__contains="{") | Q(routes__rewrite__gt="")
+    services = product.services.order_by().annotate(
+        kinds=ArraySubquery(kinds),
+        rewrite=Count("routes", filter=other_path),
+        retries=Count("routes", filter=other_time & Q(routes__isnull=False)),
     )
-    return dict(policies.values_list("kind").annotate(Count("pk"))) | routes
+    uses: Counter[str] = Counter()
+    for policies, rewrite, retries in services.values_list("kinds", "rewrite", "retries"):
+        uses.update(policies)
+        uses.update(rewrite=rewrite, retries=retries)
+    return uses
