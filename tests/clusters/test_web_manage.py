@@ -9,7 +9,7 @@ from django.utils import timezone
 from clusters.models import Cluster
 from tests.clusters.conftest import HTMX, LIST, text
 from tests.factories.accounts import OrganizationFactory, UserFactory
-from tests.factories.clusters import ClusterFactory
+from tests.factories.clusters import AgentFactory, ClusterFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -236,6 +236,16 @@ def test_delete_lists_what_is_in_the_way(as_, admin, cluster, publish_on):
     answer = client.post(path, {"name": "kr-main"})
     assert answer.status_code == 422
     assert Cluster.objects.exists()
+
+
+def test_a_long_list_of_what_is_in_the_way_is_cut(as_, admin, operator, publish_on):
+    cluster = ClusterFactory(organization=operator)
+    AgentFactory.create_batch(12, cluster=cluster, live=True)
+    for number in range(11):
+        publish_on(cluster, product=f"API {number}", provider=OrganizationFactory(provider=True))
+    words = text(as_(admin).get(f"{LIST}/{cluster.pk}/delete"))
+    assert "and 2 more agents" in words
+    assert "and 1 more publish " in words
 
 
 def test_delete_refused_by_a_withdrawn_publish_says_so(as_, admin, operator, publish_on):
