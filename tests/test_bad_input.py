@@ -86,12 +86,13 @@ def test_a_cluster_is_named_by_the_rule_of_kubernetes(send, name):
     assert list(answer.json()["error"]["details"]) == ["name"]
 
 
-def test_publishing_twice_at_once_starts_one_deployment(world, send):
+@pytest.mark.parametrize("verb", ["publish", "withdraw"])
+def test_the_same_click_twice_starts_one_deployment(world, send, verb):
     world.publish.deployments.all().delete()
-    path = f"provider/product-publishes/{world.publish.pk}/withdraw"
-    body = {"reason": "x", "after": 0}
+    path = f"provider/product-publishes/{world.publish.pk}/{verb}"
 
-    first, again = send("provider", "post", path, body), send("provider", "post", path, body)
+    first, again = (send("provider", "post", path, {"after": 0}) for _click in range(2))
 
     assert (first.status_code, again.status_code) == (202, 409)
+    assert again.json()["error"]["code"] == "deployment_started_meanwhile"
     assert world.publish.deployments.count() == 1
