@@ -114,6 +114,13 @@ def step(page: Page) -> Locator:
     return page.locator("[aria-current=step]")
 
 
+def kept(page: Page, text: str) -> Any:
+    """Until the wizard has stored `text` by itself; what was typed before it may still be on its way."""
+    return page.expect_response(
+        lambda answer: answer.status == 204 and text in (answer.request.post_data or "")
+    )
+
+
 def choose(page: Page, cluster: str) -> None:
     """The wizard's first two steps: that cluster, and the first gateway that its agents can drive."""
     page.locator(".ig-choice", has_text=cluster).locator("input").check()
