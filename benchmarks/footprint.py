@@ -25,9 +25,9 @@ def rss_kib(pids: list[int]) -> int:
     return sum(_field(pid, "smaps_rollup", "Pss:") for pid in pids)
 
 
-def touched_kib(pids: list[int]) -> int:
-    """Resident memory, counted in full by each that has it: what only stops being shared is no growth."""
-    return sum(_field(pid, "smaps_rollup", "Rss:") for pid in pids)
+def anonymous_kib(pids: list[int]) -> int:
+    """Memory of no file, counted in full by each that has it: what only stops being shared is no growth."""
+    return sum(_field(pid, "smaps_rollup", "Anonymous:") for pid in pids)
 
 
 def cpu_seconds(pids: list[int]) -> float:

@@ -82,12 +82,12 @@ def _case(
 ) -> None:
     agentd = stack.serve_agents(case.processes)
     time.sleep(3)  # its own start is over
-    before = footprint.touched_kib(footprint.tree_of(agentd.pid))
+    before = footprint.anonymous_kib(footprint.tree_of(agentd.pid))
     with Fleets(file, f"127.0.0.1:{stack.ports.agentd}", ca=stack.ca) as fleets:
         _connect(result, fleets, case)
         time.sleep(REPORT_SECONDS)
         tree = footprint.tree_of(agentd.pid)
-        _memory(result, case, footprint.touched_kib(tree) - before)
+        _memory(result, case, footprint.anonymous_kib(tree) - before)
         result.raw[f"{case.name}: agentd MiB"] = round(footprint.rss_kib(tree) / 1024)
         _idle(result, stack, case)
         _wake_all(result, fleets, case, cluster_ids)
