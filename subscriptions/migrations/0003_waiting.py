@@ -5,16 +5,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('publishing', '0008_drift_as_data'),
-        ('subscriptions', '0002_integrity'),
+        ("publishing", "0008_drift_as_data"),
+        ("subscriptions", "0002_integrity"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['publish'], name='subscriptions_sub_waiting'),
+            model_name="subscription",
+            index=models.Index(
+                condition=models.Q(("status", "pending")),
+                fields=["publish"],
+                name="subscriptions_sub_waiting",
+            ),
         ),
     ]

@@ -224,7 +224,10 @@ def _is_bare(message):
     [
         (NO_AGENT, "연결된 Agent가 없습니다."),
         ("#3 took its place", "배포 작업 #3번이 대신합니다."),
-        ("waiting for a, b, which may still serve it and is not connected", "Agent를 기다립니다: a, b"),
+        (
+            "waiting for a, b, which may still serve it and is not connected",
+            "Agent를 기다립니다: a, b",
+        ),
         ("agent-1: gRPC config rejected", "agent-1: gRPC config rejected"),
     ],
 )

@@ -94,7 +94,9 @@ class Driver(threading.Thread):
         return f"timeout {timeout}, {self._ask(publish, 'publish')}"
 
     def _roll_back(self, _cluster: Cluster, publish: Publish) -> str:
-        rows = self._providers[publish.owner].rows(f"{PUBLISHES}/{publish.id}/revisions", page_size=50)
+        rows = self._providers[publish.owner].rows(
+            f"{PUBLISHES}/{publish.id}/revisions", page_size=50
+        )
         if not rows:
             return "no revision yet"
         number = self._rng.choice([row["number"] for row in rows])
