@@ -223,3 +223,28 @@ def test_an_open_page_changes_when_another_process_commits(
     seen.page.wait_for_selector(told, timeout=10_000)
     assert seen.page.evaluate("window.sameDocument")
     assert seen.hush() == []
+
+
+@pytest.mark.parametrize("when", ["while the page is read", "while the answer settles"])
+def test_a_pulse_that_comes_while_a_page_is_read_anew_is_not_lost(
+    portal: Portal, window: Open, when: str
+) -> None:
+    """htmx drops what an element that is being replaced still wanted, and its heir listens only later."""
+    seen = window(OPERATOR, "en")
+    seen.open("/operator/clusters")
+    seen.page.wait_for_selector("#ig-live .ig-dot.live")
+    seen.page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    seen.page.on("request", lambda request: asked.append(request.url))
+    moment = "beforeSend" if when == "while the page is read" else "afterSwap"
+    seen.page.evaluate(
+        """moment => {
+            const pulse = () => document.body.dispatchEvent(new Event('pulse'));
+            document.addEventListener('htmx:' + moment, () => setTimeout(pulse), { once: true });
+            pulse();
+        }""",
+        moment,
+    )
+
+    seen.page.wait_for_timeout(1_500)
+    assert len([url for url in asked if url.endswith("/operator/clusters")]) == 2
