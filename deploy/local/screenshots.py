@@ -1,6 +1,6 @@
 """`make screenshots`: every page of the demo, in both languages and themes, into build/screenshots.
 
-`--readme` also takes docs/images/publish.png anew. Needs a Chromium on PATH.
+`--readme` also takes the README's pictures in docs/images anew. Needs a Chromium on PATH.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from deploy.local.processes import ChildFailed
 from deploy.local.stack import Ports, Stack
 
 FOLDER = paths.ROOT / "build" / "screenshots"
-README_IMAGE = paths.ROOT / "docs" / "images" / "publish.png"
+README_FOLDER = paths.ROOT / "docs" / "images"
+README_IMAGES = {"publish": "light", "wizard": "light", "clusters": "dark"}
 README_SIZE: ViewportSize = {"width": 1280, "height": 810}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Its sandbox needs rights that containers do not give; nothing but our own pages is opened.
@@ -69,7 +70,7 @@ PAGES = [
 def main() -> int:
     processes.exit_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readme", action="store_true", help="take docs/images/publish.png anew")
+    parser.add_argument("--readme", action="store_true", help="take docs/images/*.png anew")
     options = parser.parse_args()
     if CHROMIUM is None:
         print("No Chromium on PATH. Install it: apt-get install chromium", file=sys.stderr)
@@ -125,8 +126,8 @@ def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) 
             mine = [(name, path.format(**ids)) for who, name, path in PAGES if who == role]
             for name, path in mine:
                 take(context, url + path, f"{name}-{language}")
-            if readme and (role, language) == ("provider", "en"):
-                take_readme_image(context, url + dict(mine)["publish"])
+            if readme and language == "en":
+                take_readme_images(context, {name: url + path for name, path in mine})
             context.close()
     print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
 
@@ -158,14 +159,16 @@ def take(context: BrowserContext, url: str, name: str) -> None:
     page.close()
 
 
-def take_readme_image(context: BrowserContext, url: str) -> None:
-    page = open_page(context, url)
-    page.set_viewport_size(README_SIZE)
-    dress(page, "light")
-    README_IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=README_IMAGE)
-    print(f"{README_IMAGE.relative_to(paths.ROOT)}: {README_IMAGE.stat().st_size // 1000} kB")
-    page.close()
+def take_readme_images(context: BrowserContext, urls: dict[str, str]) -> None:
+    README_FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in README_IMAGES.keys() & urls.keys():
+        page = open_page(context, urls[name])
+        page.set_viewport_size(README_SIZE)
+        dress(page, README_IMAGES[name])
+        image = README_FOLDER / f"{name}.png"
+        page.screenshot(path=image)
+        print(f"{image.relative_to(paths.ROOT)}: {image.stat().st_size // 1000} kB")
+        page.close()
 
 
 def open_page(context: BrowserContext, url: str) -> Page:
