@@ -31,7 +31,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 WIDTHS = (1280, 390)
 PAGES = [
-    # role ("" is nobody), name, path with {cluster}, {publish} and {product}
+    # role ("" is nobody), name, path with {cluster}, {publish}, {product} and the names of LISTS
     ("", "login", "/login"),
     ("", "not-found", "/nowhere"),
     ("operator", "overview", "/operator/"),
@@ -46,25 +46,45 @@ PAGES = [
     ("operator", "cluster-maintenance", "/operator/clusters/{cluster}/maintenance"),
     ("operator", "cluster-delete", "/operator/clusters/{cluster}/delete"),
     ("operator", "tokens", "/account/tokens"),
+    ("operator", "search", "/search?q=kr"),
+    ("provider", "provider-overview", "/provider/"),
+    ("provider", "notices", "/notices"),
+    ("provider", "services", "/provider/api-services"),
+    ("provider", "service-new", "/provider/api-services/new"),
+    ("provider", "service-import", "/provider/api-services/import"),
+    ("provider", "service", "/provider/api-services/{service}"),
+    ("provider", "service-edit", "/provider/api-services/{service}/edit"),
+    ("provider", "service-policy", "/provider/api-services/{service}/policies/cors"),
+    ("provider", "service-delete", "/provider/api-services/{service}/delete"),
     ("provider", "publishes", "/provider/publishes"),
     ("provider", "publish", "/provider/publishes/{publish}"),
     ("provider", "publish-confirm", "/provider/publishes/{publish}/publish"),
     ("provider", "withdraw-confirm", "/provider/publishes/{publish}/withdraw"),
     ("provider", "publish-revisions", "/provider/publishes/{publish}/revisions"),
+    ("provider", "publish-revision", "/provider/publishes/{publish}/revisions/1"),
+    ("provider", "publish-changes", "/provider/publishes/{publish}/changes"),
     ("provider", "publish-settings", "/provider/publishes/{publish}/settings"),
     ("provider", "deployments", "/provider/deployments"),
+    ("provider", "deployment", "/provider/deployments/{deployment}"),
     ("provider", "wizard", "/provider/products/{product}/publish/"),
     ("provider", "products", "/provider/products"),
+    ("provider", "product-new", "/provider/products/new"),
     ("provider", "product", "/provider/products/{product}"),
     ("provider", "product-edit", "/provider/products/{product}/edit"),
+    ("provider", "product-delete", "/provider/products/{product}/delete"),
     ("provider", "gateways", "/provider/gateways"),
     ("provider", "gateway-new", "/provider/gateways/new"),
+    ("provider", "gateway", "/provider/gateways/{gateway}"),
+    ("provider", "gateway-edit", "/provider/gateways/{gateway}/edit"),
     ("provider", "certificates", "/provider/certificates"),
     ("provider", "certificate-new", "/provider/certificates/new"),
     ("provider", "subscriptions", "/provider/subscriptions"),
     ("provider", "plans", "/provider/publishes/{publish}/plans"),
+    ("provider", "plan-new", "/provider/publishes/{publish}/plans/new"),
     ("consumer", "welcome", "/"),
 ]
+
+LISTS = {"service": "api-services", "gateway": "gateways", "deployment": "deployments"}
 
 
 def main() -> int:
@@ -119,6 +139,7 @@ def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) 
         "product": demo["publish"]["product_id"],
     }
     logins = {login["role"]: login for login in demo["logins"]}
+    ids |= firsts(browser, url, logins["provider"])
     FOLDER.mkdir(parents=True, exist_ok=True)
     for language in LOCALES:
         for role in dict.fromkeys(role for role, _name, _path in PAGES):
@@ -130,6 +151,17 @@ def take_all(browser: Browser, url: str, demo: dict[str, Any], *, readme: bool) 
                 take_readme_images(context, {name: url + path for name, path in mine})
             context.close()
     print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
+
+
+def firsts(browser: Browser, url: str, provider: dict[str, str]) -> dict[str, str]:
+    """The first of each of the provider's LISTS: its id."""
+    context = enter(browser, url, "en", provider)
+    found = {}
+    for name, path in LISTS.items():
+        answer = context.request.get(f"{url}/api/v1/provider/{path}").json()
+        found[name] = answer["data"]["items"][0]["id"]
+    context.close()
+    return found
 
 
 def enter(
