@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bulk, certificates
+from benchmarks import bulk, certificates, footprint
 from deploy.local import paths
 from deploy.local.processes import Child
 from deploy.local.smoke.portal import wait_until
@@ -67,6 +67,10 @@ class BenchStack(Stack):
     def _agent(self, verb: str, name: str) -> list[str]:
         trust = ["--ca-file", str(self.ca)] if self.ca and verb == "join" else []
         return [*super()._agent(verb, name), *trust]
+
+    def cpu_seconds(self, name: str) -> float:
+        """That the child and its own children used so far."""
+        return footprint.cpu_seconds(footprint.tree_of(self.child(name).pid))
 
     def serve_agents(self, processes: int) -> Child:
         """agentd anew, in so many processes."""

@@ -155,15 +155,11 @@ def _idle(result: Result, stack: BenchStack, case: Case) -> None:
     for name in ("agentd", "postgres"):
         pids = footprint.tree_of(stack.child(name).pid)
         result.raw[f"{case.name}: {name} pids"] = len(pids)
-    cpu = {name: _cpu(stack, name) for name in ("agentd", "postgres")}
+    cpu = {name: stack.cpu_seconds(name) for name in ("agentd", "postgres")}
     time.sleep(case.idle_seconds)
     for name, used in cpu.items():
-        share = (_cpu(stack, name) - used) / case.idle_seconds * 100
+        share = (stack.cpu_seconds(name) - used) / case.idle_seconds * 100
         result.add(f"{case.name}: idle, {name}", share, "% of a core")
-
-
-def _cpu(stack: BenchStack, name: str) -> float:
-    return footprint.cpu_seconds(footprint.tree_of(stack.child(name).pid))
 
 
 def _wake_all(result: Result, fleets: Fleets, case: Case, cluster_ids: list[UUID]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from benchmarks import bulk, footprint
+from benchmarks import bulk
 from benchmarks.figures import Result
 from benchmarks.fleets import Fleets
-from benchmarks.place import scene_of, started
+from benchmarks.place import BenchStack, scene_of, started
 from benchmarks.runs.publish import prepare
 from benchmarks.watcher import Watcher
 from deploy.local.smoke.portal import SmokeError, wait_until
@@ -31,13 +31,13 @@ def run(result: Result, *, quick: bool) -> None:
                 raise SmokeError(f"only {fleets.up()} of {crowd} agents connected")
             time.sleep(10)  # their first reads
             fleets.collect()
-            _publishes(result, scene, fleets, crowd, runs)
+            _publishes(result, stack, scene, crowd, runs)
             result.raw["lost"] = dict(fleets.collect().lost)
 
 
-def _publishes(result: Result, scene: Scene, fleets: Fleets, crowd: int, runs: int) -> None:
+def _publishes(result: Result, stack: BenchStack, scene: Scene, crowd: int, runs: int) -> None:
     live, published = [], []
-    cpu = {name: _cpu(scene, name) for name in ("web", "agentd", "postgres")}
+    cpu = {name: stack.cpu_seconds(name) for name in ("web", "agentd", "postgres")}
     for number in range(runs + 1):
         took = _publish(scene, f"p-{number}")
         if number:  # the first one opens the port
@@ -48,7 +48,7 @@ def _publishes(result: Result, scene: Scene, fleets: Fleets, crowd: int, runs: i
     result.add_times(f"{name}: click → 200 at the real one", live, p99=2000)
     result.add_times(f"{name}: click → PUBLISHED", published)
     for child, used in cpu.items():
-        each = (_cpu(scene, child) - used) / (runs + 1)
+        each = (stack.cpu_seconds(child) - used) / (runs + 1)
         result.add(f"{name}: {child}, processor time of a publish", each, "s")
 
 
@@ -67,7 +67,3 @@ def _is_published(scene: Scene, name: str) -> bool:
 
     time.sleep(0.05)
     return ProductPublish.objects.filter(pk=scene.publishes[name], status="PUBLISHED").exists()
-
-
-def _cpu(scene: Scene, name: str) -> float:
-    return footprint.cpu_seconds(footprint.tree_of(scene.stack.child(name).pid))

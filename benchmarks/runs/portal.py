@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-from benchmarks import footprint, wrk
+from benchmarks import wrk
 from benchmarks.figures import Result
 from benchmarks.place import BenchStack, started
 from benchmarks.visitor import Visitor
@@ -118,7 +118,7 @@ def _beating() -> Iterator[None]:
 
 def _load(result: Result, stack: BenchStack, visitor: Visitor, page: str, *, seconds: int) -> None:
     visitor.get(page)  # or it ends here
-    used = {child: _cpu(stack, child) for child in ("web", "postgres")}
+    used = {child: stack.cpu_seconds(child) for child in ("web", "postgres")}
     said = subprocess.run(
         [
             wrk.program(), "-t1", f"-c{USERS}", f"-d{seconds}s", "--timeout", "30s",
@@ -135,17 +135,13 @@ def _load(result: Result, stack: BenchStack, visitor: Visitor, page: str, *, sec
         "wrong": wrong,
         # Does not depend on who else wants the two cores.
         **{
-            f"{child} ms": round((_cpu(stack, child) - was) / max(calls, 1) * 1000, 1)
+            f"{child} ms": round((stack.cpu_seconds(child) - was) / max(calls, 1) * 1000, 1)
             for child, was in used.items()
         },
     }
     result.add(f"{page}: p95", p95 / 1000, "ms", target=200)
     if wrong:
         result.add(f"{page}: errors of {calls}", wrong, "", target=0)
-
-
-def _cpu(stack: BenchStack, child: str) -> float:
-    return footprint.cpu_seconds(footprint.tree_of(stack.child(child).pid))
 
 
 # --- Queries ---------------------------------------------------------------------------------------
