@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import signal
 from argparse import ArgumentParser
 from functools import partial
@@ -18,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from agents.server.listening import PortInUse, require_free, reserve
 from agents.server.options import Options, from_settings
 from agents.server.processes import Lifeline, supervise
+from core import memory
 
 # Whatever a process needs and does not load grpc: loaded once by the parent of several.
 SHARED = (
@@ -28,6 +28,8 @@ SHARED = (
     "publishing.services.verdicts",
     "redis.asyncio",
 )
+# Thousands of streams are no garbage: looking took a quarter of Python's time in a reconnect storm.
+FULL_COLLECTION = 50
 
 
 class Command(BaseCommand):
@@ -66,7 +68,7 @@ class Command(BaseCommand):
 def load_shared() -> None:
     for name in SHARED:
         import_module(name)
-    settle_memory()
+    memory.settle(oldest=FULL_COLLECTION)
 
 
 def run(options: Options, lifeline: int) -> None:
@@ -82,7 +84,7 @@ async def serve(options: Options, lifeline: Lifeline | None = None) -> None:
         loop.add_signal_handler(number, stop.set)
     server = AgentServer(options)
     await server.start()
-    settle_memory()
+    memory.settle(oldest=FULL_COLLECTION)
     if lifeline:
         lifeline.ready()
         lifeline.watch(
@@ -91,13 +93,3 @@ async def serve(options: Options, lifeline: Lifeline | None = None) -> None:
         )
     await stop.wait()
     await server.stop()
-
-
-def settle_memory() -> None:
-    """Collecting garbage took a quarter of Python's time in a reconnect storm.
-
-    What was loaded until now stays for good, and thousands of streams are no garbage either.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
