@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from clusters.models import Agent, Cluster
 from publishing import stories
 from publishing.models import AgentPublish, Deployment, ProductPublish, ProductPublishQuerySet
-from publishing.states import OPEN, Status
+from publishing.states import Status
 
 RECENT = 10
 AGENTS = 100
@@ -31,13 +31,10 @@ def deployments(user: Any) -> QuerySet[Deployment]:
 
 def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
     """With what one answer shows."""
-    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
     return (
         publishes.select_related("product", "cluster", "organization", "live_revision")
         .defer("live_revision__document")
-        .prefetch_related(
-            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments")
-        )
+        .prefetch_related(stories.under_way())
         .with_reach()
     )
 

@@ -192,7 +192,12 @@ def bundle_of(publish: ProductPublish) -> dict[str, Any]:
 
 def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
     """What a row of the list shows."""
-    opened = Deployment.objects.filter(status__in=OPEN)
+    return named(publishes).annotate(subscribers=_subscribers())
+
+
+def named(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
+    """With what every list of them shows to their provider: the names, the revisions, what is under way
+    and how far it reaches."""
     return (
         publishes.select_related("product", "cluster", "live_revision", "wanted_revision")
         .only(
@@ -201,10 +206,15 @@ def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
             *("live_revision__number", "live_revision__digest"),
             *("wanted_revision__number", "wanted_revision__digest"),
         )
-        .prefetch_related(Prefetch("deployments", opened, to_attr="open_deployments"))
+        .prefetch_related(under_way())
         .with_reach()
-        .annotate(subscribers=_subscribers())
     )
+
+
+def under_way() -> Prefetch:
+    """As open_deployments: a list of one at most."""
+    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
+    return Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments")
 
 
 def _subscribers() -> Any:

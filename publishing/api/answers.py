@@ -16,12 +16,12 @@ from rest_framework.response import Response
 from catalog.models import Product, Route
 from core import versions
 from core.api import ok
+from publishing import stories
 from publishing.api import serializers as shapes
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish
-from publishing.states import OPEN, Progress
+from publishing.states import Progress
 
 TAGS = ["Publishes"]
-OWN = [field.name for field in ProductPublish._meta.concrete_fields]
 CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
 
 
@@ -29,24 +29,9 @@ def publishes_for(user: Any) -> QuerySet[ProductPublish]:
     """With all that one answer shows, in a number of queries that does not grow with the rows."""
     links = Product.services.through.objects.filter(product=OuterRef("product"))
     routes = Route.objects.filter(service__products=OuterRef("product"))
-    opened = Deployment.objects.filter(status__in=OPEN).select_related("revision")
-    return (
-        ProductPublish.objects.visible_to(user)
-        .select_related("product", "cluster", "live_revision", "wanted_revision")
-        .only(
-            *OWN,
-            *("product__name", "product__version", "cluster__name"),
-            *("live_revision__number", "live_revision__digest"),
-            *("wanted_revision__number", "wanted_revision__digest"),
-        )
-        .prefetch_related(
-            Prefetch("deployments", opened.defer("revision__document"), to_attr="open_deployments"),
-        )
-        .with_reach()
-        .annotate(
-            service_ids=ArraySubquery(links.values("apiservice")),
-            route_ids=ArraySubquery(routes.order_by().values("pk")),
-        )
+    return stories.named(ProductPublish.objects.visible_to(user)).annotate(
+        service_ids=ArraySubquery(links.values("apiservice")),
+        route_ids=ArraySubquery(routes.order_by().values("pk")),
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 
 from core.api import VisibleMixin
@@ -26,7 +24,7 @@ class OperatedPublishSerializer(serializers.ModelSerializer):
     cluster_id = serializers.UUIDField(read_only=True)
     cluster_name = serializers.CharField(source="cluster.name", read_only=True)
     live_revision = shapes.RevisionName(read_only=True, allow_null=True)
-    open_deployment = serializers.SerializerMethodField()
+    open_deployment = shapes.OpenDeployment()
     live_on = shapes.LiveOn(source="*", read_only=True)
 
     class Meta:
@@ -50,11 +48,6 @@ class OperatedPublishSerializer(serializers.ModelSerializer):
             "created_at",
         ]
         read_only_fields = fields
-
-    @extend_schema_field(shapes.DeploymentBriefSerializer(allow_null=True))
-    def get_open_deployment(self, row: ProductPublish) -> dict[str, Any] | None:
-        found = next(iter(row.open_deployments), None)
-        return shapes.DeploymentBriefSerializer(found).data if found else None
 
 
 @extend_schema(tags=TAGS)

@@ -181,6 +181,22 @@ class LiveOn(serializers.Serializer):
     total = serializers.IntegerField(source="agents", help_text="Unrevoked agents of the cluster.")
 
 
+@extend_schema_field(DeploymentBriefSerializer(allow_null=True))
+class OpenDeployment(serializers.Field):
+    """What is under way for a publish that was read with `stories.under_way`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="open_deployments", read_only=True, **kwargs)
+
+    def to_representation(self, found: list[Deployment]) -> dict[str, Any] | None:
+        return self._brief.to_representation(found[0]) if found else None
+
+    @cached_property
+    def _brief(self) -> DeploymentBriefSerializer:
+        """Made once for a list: it looks at every field of its model."""
+        return DeploymentBriefSerializer()
+
+
 class ProofSerializer(serializers.Serializer):
     agent_id = serializers.UUIDField()
     agent = serializers.CharField(source="agent.name")
@@ -200,7 +216,7 @@ class ProductPublishSerializer(serializers.ModelSerializer):
     route_ids = serializers.SerializerMethodField()
     live_revision = RevisionName(read_only=True, allow_null=True)
     wanted_revision = RevisionName(read_only=True, allow_null=True)
-    open_deployment = serializers.SerializerMethodField()
+    open_deployment = OpenDeployment()
     live_on = LiveOn(source="*", read_only=True)
 
     class Meta:
@@ -242,16 +258,6 @@ class ProductPublishSerializer(serializers.ModelSerializer):
 
     def get_route_ids(self, row: Any) -> list[str]:
         return sorted(map(str, row.route_ids))
-
-    @extend_schema_field(DeploymentBriefSerializer(allow_null=True))
-    def get_open_deployment(self, row: ProductPublish) -> dict[str, Any] | None:
-        found = next(iter(row.open_deployments), None)
-        return self._brief.to_representation(found) if found else None
-
-    @cached_property
-    def _brief(self) -> DeploymentBriefSerializer:
-        """Made once for a list: it looks at every field of its model."""
-        return DeploymentBriefSerializer()
 
 
 class ServingSerializer(serializers.ModelSerializer):
