@@ -263,11 +263,10 @@ def _require_seen(found: Changes, fingerprint: str) -> None:
 def _settle(row: ApiImport, service: ApiService, actor: Any, told: dict[str, int]) -> None:
     row.service, row.status, row.applied_at = service, ImportStatus.APPLIED, timezone.now()
     row.save(update_fields=["service", "status", "applied_at"])
-    audit.record(
-        actor=actor,
-        action="api_service.import",
-        target=service,
-        organization_id=service.organization_id,
+    audit.note(
+        service,
+        actor,
+        "api_service.import",
         after={"format": row.preview["format"], "source": row.source, "from": row.origin, **told},
     )
     notify.on_commit(group(row.pk))

@@ -24,7 +24,7 @@ def create(*, actor: Any, organization_id: UUID, name: str, description: str = "
     consumer = access.organization_for(actor, organization_id, kind=Kind.CONSUMER)
     application = Application(organization=consumer)
     _describe(application, name, description)
-    _record(application, actor, "application.create")
+    audit.note(application, actor, "application.create", after=_facts(application))
     return application
 
 
@@ -46,8 +46,9 @@ def update(
         application.name if name is None else name,
         application.description if description is None else description,
     )
-    if _facts(application) != before:
-        _record(application, actor, "application.update", before=before)
+    after = _facts(application)
+    if after != before:
+        audit.note(application, actor, "application.update", before=before, after=after)
     return application
 
 
@@ -65,7 +66,7 @@ def delete(*, actor: Any, application_id: UUID, seen: str = "") -> None:
             code="application_in_use",
             details={"subscriptions": [str(row.pk) for row in rows]},
         )
-    _record(application, actor, "application.delete")
+    audit.note(application, actor, "application.delete", after=_facts(application))
     application.subscriptions.all().delete()
     application.delete()
 
@@ -91,14 +92,3 @@ def _describe(application: Application, name: str, description: str) -> None:
 
 def _facts(application: Application) -> dict[str, Any]:
     return {"name": application.name, "description": application.description}
-
-
-def _record(application: Application, actor: Any, action: str, **before: Any) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        target=application,
-        organization_id=application.organization_id,
-        after=_facts(application),
-        **before,
-    )
