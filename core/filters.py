@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from core.pages import page_of, terms
+
 # What the lists are narrowed by, as their pages call it.
 NAMES = {
     "category": gettext_lazy("category"),
@@ -35,6 +37,34 @@ class Flag(django_filters.TypedChoiceFilter):
     def __init__(self, **options: Any) -> None:
         words = [("true", "true"), ("false", "false")]
         super().__init__(choices=words, coerce=lambda word: word == "true", **options)
+
+
+def listing(
+    request: HttpRequest,
+    chosen: Any,
+    orders: dict[str, tuple[Any, list[str]]] | None = None,
+    *,
+    besides: str = "",
+) -> dict[str, Any]:
+    """What each page of a list shows of `chosen`, a FilterSet; `besides` is left out of the pages' links.
+
+    `orders`: by the word in ?order=, its label and terms. The first holds unless another is asked for.
+    """
+    rows = chosen.qs
+    asked = chosen.form.cleaned_data  # there is none before .qs has looked
+    context: dict[str, Any] = {
+        "asked": asked,
+        "narrowed": any(value not in (None, "", []) for value in asked.values()),
+        "refused": refused(chosen, orders),
+        "query": terms(request, "page", besides),
+    }
+    if orders:
+        order = request.GET.get("order", "")
+        order = order if order in orders else next(iter(orders))
+        rows = rows.order_by(*orders[order][1])
+        context["order"] = order
+        context["orders"] = [(word, label) for word, (label, _terms) in orders.items()]
+    return context | {"page": page_of(request, rows)}
 
 
 def segments(

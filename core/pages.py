@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import EmptyPage, Page, PageNotAnInteger, Paginator
-from django.db.models import Count, Window
+from django.db.models import Count, QuerySet, Window
+from django.http import HttpRequest
 
+PAGE_SIZE = 25
 FAR = 10_000  # a page number that is checked against the count before anything is looked up
 
 
@@ -47,3 +49,16 @@ class Pages(Paginator):
             return int(number)
         except (TypeError, ValueError):
             raise PageNotAnInteger(self.error_messages["invalid_page"]) from None
+
+
+def page_of(request: HttpRequest, rows: QuerySet, size: int = PAGE_SIZE) -> Page:
+    """The one that ?page= asks for, or the nearest to it."""
+    return Pages(rows, size).get_page(request.GET.get("page"))
+
+
+def terms(request: HttpRequest, *without: str) -> str:
+    """What a list was asked for, in front of what a link adds to it."""
+    query = request.GET.copy()
+    for name in without:
+        query.pop(name, None)
+    return f"{query.urlencode()}&" if query else ""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Paginator
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -16,6 +15,7 @@ from catalog.models import Gateway, Product
 from clusters.filters import ClusterFilter
 from clusters.models import Cluster, ClusterQuerySet
 from clusters.models import Status as ClusterStatus
+from core.pages import Pages
 from publishing import capabilities
 from publishing.models import AuthMode, Environment, ProductPublish, PublishDraft, Visibility
 from publishing.services import checks, drafts
@@ -119,7 +119,7 @@ def _clusters(
     search = look.get("search", "").strip()
     asked = ClusterFilter({"search": search}, _offered(user, product))
     found = asked.qs if asked.is_valid() else asked.queryset.none()
-    page = Paginator(found.order_by(EAGERNESS, "name", "pk"), PAGE_SIZE).get_page(look.get("page"))
+    page = Pages(found.order_by(EAGERNESS, "name", "pk"), PAGE_SIZE).get_page(look.get("page"))
     picked = look.get("cluster_id") or (draft.data.get("cluster_id", "") if draft else "")
     shown = list(page.object_list)
     if picked not in {str(row.pk) for row in shown}:

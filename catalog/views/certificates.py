@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -19,17 +18,9 @@ from accounts.models import Role
 from catalog.forms.gateways import CertificateForm, RenameForm
 from catalog.models import Certificate
 from catalog.services import certificates as service
-from catalog.views.shared import (
-    PAGE_SIZE,
-    creating_in,
-    delete_page,
-    may_create,
-    mine,
-    query_for_pages,
-    rights,
-    visible,
-)
+from catalog.views.shared import creating_in, delete_page, may_create, mine, rights, visible
 from core.htmx import attempt, leave, page
+from core.pages import PAGE_SIZE, page_of, terms
 
 FORM = "catalog/certificates/form.html"
 
@@ -44,9 +35,9 @@ def certificates(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(name__icontains=search) | rows.filter(hosts__icontains=search)
     found = rows.prefetch_related("listeners__gateway").order_by("not_after", "name", "pk")
     context = {
-        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page_of(request, found),
         "search": search,
-        "query": query_for_pages(request),
+        "query": terms(request, "page"),
         "may_create": may_create(request),
     }
     return page(request, "catalog/certificates/list.html", "certificate-rows", context)

@@ -20,21 +20,11 @@ from catalog.filters import GatewayFilter
 from catalog.forms.gateways import GatewayForm
 from catalog.models import Certificate, Gateway
 from catalog.services import gateways as service
-from catalog.views.shared import (
-    PAGE_SIZE,
-    creating_in,
-    delete_page,
-    may_create,
-    mine,
-    query_for_pages,
-    rights,
-    visible,
-)
+from catalog.views.shared import creating_in, delete_page, may_create, mine, rights, visible
 from core import versions
 from core.errors import DomainError, InvalidInput
-from core.filters import refused
+from core.filters import listing
 from core.htmx import leave, page
-from core.pages import Pages
 
 FORM = "catalog/gateways/form.html"
 ORDERS = {
@@ -49,19 +39,7 @@ ORDERS = {
 def gateways(request: HttpRequest) -> HttpResponse:
     rows = stories.gateway_rows(mine(request, Gateway))
     chosen = GatewayFilter(request.GET, rows, request=request)
-    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
-    asked = chosen.form.cleaned_data
-    context = {
-        "page": found.get_page(request.GET.get("page")),
-        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
-        "order": order,
-        "asked": asked,
-        "narrowed": any(asked.values()),
-        "refused": refused(chosen, ORDERS),
-        "query": query_for_pages(request),
-        "may_create": may_create(request),
-    }
+    context = listing(request, chosen, ORDERS) | {"may_create": may_create(request)}
     return page(request, "catalog/gateways/list.html", "gateway-rows", context)
 
 

@@ -14,10 +14,9 @@ from django.views.decorators.http import require_safe
 from catalog import stories
 from catalog.filters import ProductFilter
 from catalog.models import Product
-from catalog.views.shared import PAGE_SIZE, may_create, mine, query_for_pages, rights, visible
-from core.filters import refused
+from catalog.views.shared import may_create, mine, rights, visible
+from core.filters import listing
 from core.htmx import page
-from core.pages import Pages
 
 ORDERS = {
     "name": (_("By name"), ["name", "version", "pk"]),
@@ -32,22 +31,11 @@ ORDERS = {
 def products(request: HttpRequest) -> HttpResponse:
     rows = mine(request, Product)
     chosen = ProductFilter(request.GET, stories.product_rows(rows), request=request)
-    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
-    shown = found.get_page(request.GET.get("page"))
-    asked = chosen.form.cleaned_data
-    context = {
-        "page": shown,
-        "products": stories.with_cells(shown),
+    context = listing(request, chosen, ORDERS) | {
         "categories": sorted({word for words in _categories(rows) for word in words}),
-        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
-        "order": order,
-        "asked": asked,
-        "narrowed": any(asked.values()),
-        "refused": refused(chosen, ORDERS),
-        "query": query_for_pages(request),
         "may_create": may_create(request),
     }
+    context["products"] = stories.with_cells(context["page"])
     return page(request, "catalog/products/list.html", "product-rows", context)
 
 

@@ -21,20 +21,12 @@ from catalog.filters import ApiServiceFilter
 from catalog.forms.services import ServiceForm
 from catalog.models import ApiImport, ApiService, ImportStatus, PolicyKind, Product, Route
 from catalog.services import apis as service_rules
-from catalog.views.shared import (
-    PAGE_SIZE,
-    creating_in,
-    may_create,
-    mine,
-    query_for_pages,
-    rights,
-    visible,
-)
+from catalog.views.shared import creating_in, may_create, mine, rights, visible
 from core import versions
 from core.errors import DomainError
-from core.filters import refused
+from core.filters import listing
 from core.htmx import attempt, leave, page
-from core.pages import Pages
+from core.pages import terms
 
 FORM = "catalog/services/form.html"
 ROUTES = 100  # on one page of the routes
@@ -53,18 +45,8 @@ ORDERS = {
 def services(request: HttpRequest) -> HttpResponse:
     rows = mine(request, ApiService)
     chosen = ApiServiceFilter(request.GET, _counted(rows), request=request)
-    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "name"
-    found = Pages(chosen.qs.order_by(*ORDERS[order][1]), PAGE_SIZE)
-    asked = chosen.form.cleaned_data
     waiting = mine(request, ApiImport).exclude(status=ImportStatus.APPLIED)
-    context = {
-        "page": found.get_page(request.GET.get("page")),
-        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
-        "order": order,
-        "asked": asked,
-        "narrowed": any(asked.values()),
-        "refused": refused(chosen, ORDERS),
-        "query": query_for_pages(request),
+    context = listing(request, chosen, ORDERS) | {
         "may_create": may_create(request),
         "waiting": waiting.defer("document").select_related("created_by", "service")[:WAITING],
     }
@@ -90,7 +72,7 @@ def story(request: HttpRequest, service: Any) -> dict[str, Any]:
         "route_count": len(routes),
         "routes": Paginator(found, ROUTES).get_page(request.GET.get("page")),
         "asked": asked,
-        "query": query_for_pages(request),
+        "query": terms(request, "page"),
         "backends": backends,
         "weights": sum(row.weight for row in backends),
         "policies": policies,

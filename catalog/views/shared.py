@@ -19,8 +19,6 @@ from accounts.models import Kind, Organization, Role
 from core.errors import DomainError
 from core.htmx import leave, page
 
-PAGE_SIZE = 25
-
 
 def mine(request: HttpRequest, model: Any) -> QuerySet:
     """Of the organization that the request works in."""
@@ -57,13 +55,6 @@ def creating_in(request: HttpRequest) -> Organization:
 def rights(request: HttpRequest, row: Any) -> dict[str, bool]:
     held = access.role_in(request.user, row.organization_id)
     return {"may_work": held in {Role.MEMBER, Role.ADMIN}, "may_admin": held == Role.ADMIN}
-
-
-def query_for_pages(request: HttpRequest) -> str:
-    """The list's other terms, in front of the page's number."""
-    query = request.GET.copy()
-    query.pop("page", None)
-    return f"{query.urlencode()}&" if query else ""
 
 
 def delete_page(

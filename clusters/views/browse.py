@@ -18,11 +18,10 @@ from clusters.filters import ClusterFilter, label_pairs
 from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
 from clusters.views.shared import visible
-from core.filters import refused, segments
+from core.filters import listing, segments
 from core.htmx import page
-from core.pages import Pages
+from core.pages import page_of
 
-PAGE_SIZE = 25
 TRAIL_SIZE = 50
 ORDERS = {
     "attention": (_("Needs attention first"), ["attention", "name", "pk"]),
@@ -38,23 +37,11 @@ SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 def clusters(request: HttpRequest) -> HttpResponse:
     mine = _mine(request)
     chosen = ClusterFilter(request.GET, stories.rows(mine), request=request)
-    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "attention"
-    found = chosen.qs.order_by(*ORDERS[order][1])
-    asked = chosen.form.cleaned_data
-    query = request.GET.copy()
-    query.pop("page", None)
-    context = {
-        "page": Pages(found, PAGE_SIZE).get_page(request.GET.get("page")),
+    context = listing(request, chosen, ORDERS) | {
         "segments": segments(request, ClusterFilter, mine.with_bare_status(), SEGMENTS),
         "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
-        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
-        "order": order,
-        "asked": asked,
-        "refused": refused(chosen, ORDERS),
         "labels": label_pairs(mine),
         "sync": [(value, label, value == request.GET.get("in_sync")) for value, label in SYNC],
-        "narrowed": any(value not in {None, ""} for value in asked.values()),
-        "query": f"{query.urlencode()}&" if query else "",
         "may_register": may_register(request),
     }
     return page(request, "clusters/list.html", "cluster-rows", context)
@@ -71,8 +58,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def events(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The whole audit trail of one cluster."""
     cluster = visible(request, pk)
-    found = Pages(stories.trail(cluster), TRAIL_SIZE).get_page(request.GET.get("page"))
-    return page(request, "clusters/events.html", "events", {"cluster": cluster, "page": found})
+    context = {"cluster": cluster, "page": page_of(request, stories.trail(cluster), TRAIL_SIZE)}
+    return page(request, "clusters/events.html", "events", context)
 
 
 def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:

@@ -14,11 +14,9 @@ from clusters import fleet
 from clusters.filters import AgentFilter
 from clusters.models import Agent
 from clusters.views.browse import may_register
-from core.filters import refused
+from core.filters import listing
 from core.htmx import page
-from core.pages import Pages
 
-PAGE_SIZE = 25
 STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]
 
 
@@ -36,24 +34,14 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_safe
 def agents(request: HttpRequest) -> HttpResponse:
     """The lost ones first; those revoked only when asked for."""
-    rows = Agent.objects.visible_to(request.user).filter(cluster__organization=request.organization)
+    mine = Agent.objects.visible_to(request.user).filter(cluster__organization=request.organization)
     live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
-    chosen = AgentFilter(request.GET, rows.select_related("cluster"), request=request)
-    found = (
-        chosen.qs if request.GET.get("status") == "revoked" else chosen.qs.filter(revoked_at=None)
-    )
-    found = found.annotate(desired=F("cluster__state__desired_generation"))
-    ordered = found.order_by(live, "cluster__name", "name", "pk")
-    versions = rows.values_list("version", flat=True)
-    query = request.GET.copy()
-    query.pop("page", None)
-    context = {
-        "page": Pages(ordered, PAGE_SIZE).get_page(request.GET.get("page")),
-        "asked": chosen.form.cleaned_data,
-        "narrowed": any(chosen.form.cleaned_data.values()),
-        "refused": refused(chosen),
+    rows = mine if request.GET.get("status") == "revoked" else mine.filter(revoked_at=None)
+    rows = rows.select_related("cluster").annotate(desired=F("cluster__state__desired_generation"))
+    ordered = rows.order_by(live, "cluster__name", "name", "pk")
+    versions = mine.values_list("version", flat=True)
+    context = listing(request, AgentFilter(request.GET, ordered, request=request)) | {
         "states": [*STATES, ("revoked", _("Revoked"))],
         "versions": versions.exclude(version="").order_by("version").distinct(),
-        "query": f"{query.urlencode()}&" if query else "",
     }
     return page(request, "clusters/agents.html", "agent-rows", context)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
-from core.filters import refused
+from core.filters import listing
 from core.htmx import page
-from core.pages import Pages
+from core.pages import page_of
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
@@ -26,7 +26,6 @@ from publishing.services import revisions as compared
 from publishing.states import Kind, Progress, Status
 from publishing.views.shared import own, told
 
-PAGE_SIZE = 25
 DRAFTS = 10
 MAX_DIGITS = 9
 
@@ -35,14 +34,14 @@ MAX_DIGITS = 9
 @require_safe
 def publishes(request: HttpRequest) -> HttpResponse:
     mine = own(request)
-    chosen = ProductPublishFilter(request.GET, stories.rows(mine))
+    chosen = ProductPublishFilter(request.GET, stories.rows(mine).order_by("-created_at", "pk"))
     groups = mine.order_by().values_list("status", "cluster", "cluster__name")
     counts: Counter[str] = Counter()
     clusters = {}
     for status, cluster, name, count in groups.annotate(Count("pk")):
         counts[status] += count
         clusters[cluster] = name
-    context = _listing(request, chosen, ["-created_at", "pk"]) | {
+    context = listing(request, chosen) | {
         "segments": [("", _("All"), sum(counts.values()))]
         + [(value, label, counts[value]) for value, label in Status.choices],
         "drafts": _drafts(request),
@@ -77,7 +76,7 @@ def revisions(request: HttpRequest, pk: UUID) -> HttpResponse:
     publish = told(request, pk)
     rows = publish.revisions.select_related("created_by").defer("document")
     context = stories.head(publish) | {
-        "page": Pages(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page_of(request, rows),
         "tab": "revisions",
     }
     return page(request, "publishing/revisions.html", "revision-rows", context)
@@ -95,8 +94,8 @@ def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
 @require_safe
 def deployments(request: HttpRequest) -> HttpResponse:
     rows = Deployment.objects.filter(publish__in=own(request))
-    chosen = DeploymentFilter(request.GET, stories.listed(rows))
-    context = _listing(request, chosen, ["-created_at", "-number", "pk"]) | {
+    listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
+    context = listing(request, DeploymentFilter(request.GET, listed)) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
         "environments": Environment.values,
@@ -154,21 +153,6 @@ def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, A
         "preview": preview,
         "numbers": publish.revisions.exclude(number=number).values_list("number", flat=True)[:50],
         "affected": compared.affected(publish),
-    }
-
-
-def _listing(request: HttpRequest, chosen: Any, order: list[str]) -> dict[str, Any]:
-    """The page of rows. Filters that nobody knows narrow nothing, and are named."""
-    found = chosen.qs
-    asked = chosen.form.cleaned_data
-    query = request.GET.copy()
-    query.pop("page", None)
-    return {
-        "page": Pages(found.order_by(*order), PAGE_SIZE).get_page(request.GET.get("page")),
-        "asked": asked,
-        "refused": refused(chosen),
-        "narrowed": any(asked.values()),
-        "query": f"{query.urlencode()}&" if query else "",
     }
 
 

@@ -10,15 +10,12 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
-from core.filters import refused
+from core.filters import listing
 from core.htmx import page
-from core.pages import Pages
 from publishing import operated, stories
 from publishing.filters import DeploymentFilter
 from publishing.models import Environment
 from publishing.states import Kind, Progress
-
-PAGE_SIZE = 25
 
 
 @login_required
@@ -28,16 +25,8 @@ def deployments(request: HttpRequest) -> HttpResponse:
     organization = request.organization  # type: ignore[attr-defined]
     mine = Cluster.objects.visible_to(request.user).filter(organization=organization)
     rows = operated.deployments(request.user).filter(publish__cluster__in=mine.values("pk"))
-    chosen = DeploymentFilter(request.GET, stories.listed(rows))
-    found = chosen.qs.order_by("-created_at", "-number", "pk")
-    query = request.GET.copy()
-    query.pop("page", None)
-    context = {
-        "page": Pages(found, PAGE_SIZE).get_page(request.GET.get("page")),
-        "asked": chosen.form.cleaned_data,
-        "narrowed": any(chosen.form.cleaned_data.values()),
-        "refused": refused(chosen),
-        "query": f"{query.urlencode()}&" if query else "",
+    listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
+    context = listing(request, DeploymentFilter(request.GET, listed)) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
         "environments": Environment.choices,

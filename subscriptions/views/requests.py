@@ -21,9 +21,9 @@ from accounts import access
 from accounts.models import Kind
 from catalog.models import Product
 from core.errors import InvalidInput
-from core.filters import refused, segments
+from core.filters import listing, segments
 from core.htmx import add_error, leave, page
-from core.pages import Pages
+from core.pages import terms
 from subscriptions.filters import SubscriptionFilter
 from subscriptions.forms import ReasonForm
 from subscriptions.models import Subscription
@@ -31,7 +31,6 @@ from subscriptions.services import bulk
 from subscriptions.services.bulk import Result, Verb
 from subscriptions.states import Status
 
-PAGE_SIZE = 25
 NAMED = 5  # refusals that a notice spells out
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 ORDERS = {
@@ -54,34 +53,24 @@ RANK = Case(
 @require_safe
 def subscriptions(request: HttpRequest) -> HttpResponse:
     rows = _mine(request)
-    chosen = SubscriptionFilter(request.GET, rows.annotate(rank=RANK), request=request)
-    order = request.GET.get("order") if request.GET.get("order") in ORDERS else "attention"
     # Joins where each row has its own; few consumers are behind many applications.
-    found = (
-        chosen.qs.order_by(*ORDERS[order][1])
+    told = (
+        rows.annotate(rank=RANK)
         .select_related("application", "plan", "publish__product", "publish__cluster")
         .prefetch_related("application__organization")
     )
-    asked = chosen.form.cleaned_data
-    back = _terms(request, "ids").rstrip("&")
-    shown = Pages(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {
-        "page": shown,
-        "some_wait": any(row.status == Status.PENDING for row in shown),
+    chosen = SubscriptionFilter(request.GET, told, request=request)
+    back = terms(request, "ids").rstrip("&")
+    context = listing(request, chosen, ORDERS, besides="ids") | {
         "segments": segments(request, SubscriptionFilter, rows, Status, besides="ids"),
         "products": lambda: _products(rows),  # not for the part that a pulse reads
-        "orders": [(value, label) for value, (label, _terms) in ORDERS.items()],
-        "order": order,
-        "asked": asked,
-        "narrowed": any(asked.values()),
-        "refused": refused(chosen, ORDERS),
         # The boxes that are ticked while the list reads itself again.
         "ticked": set(_ids(request.GET)),
-        "query": _terms(request, "page", "ids"),
         "back": back,
         "quoted": quote(back, safe="/"),
         "may_work": _may_work(request),
     }
+    context["some_wait"] = any(row.status == Status.PENDING for row in context["page"])
     return page(request, "subscriptions/requests/list.html", "request-rows", context)
 
 
@@ -232,10 +221,3 @@ def _require_work(request: HttpRequest) -> None:
     if request.organization is None or request.organization.kind != Kind.PROVIDER:
         raise PermissionDenied(_("Subscriptions are decided by provider organizations."))
     access.require(request.user, request.organization.pk)
-
-
-def _terms(request: HttpRequest, *without: str) -> str:
-    query = request.GET.copy()
-    for name in without:
-        query.pop(name, None)
-    return f"{query.urlencode()}&" if query else ""
