@@ -6,6 +6,7 @@ A service takes the version that its caller read and calls `check` under its loc
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +47,34 @@ def asked(request: Any) -> str:
     """The version in If-Match; "" for none, and for "*", which fits any."""
     value = request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"')
     return "" if value == "*" else value
+
+
+def seen(request: Any) -> str:
+    """The version in a form's hidden field: the one that it was opened with. "" for none."""
+    return request.POST.get("seen", "")
+
+
+def conflict(
+    request: Any,
+    form: Any,
+    row: Any,
+    theirs: Callable[[], Any] | None = None,
+    *,
+    saves: bool = True,
+) -> dict[str, Any]:
+    """For components/theirs.html: the version that the next click means, and, if another was opened, what
+    is stored now: `theirs`, or what a form `of` the row says otherwise. A new row, None, has neither.
+
+    A request that saves nothing (it adds a line, or searches) keeps the version that was opened.
+    """
+    if row is None:
+        return {}
+    before, now = seen(request), of(getattr(row, "updated_at", row))
+    if not saves:
+        return {"seen": before or now}
+    if before in {"", now}:
+        return {"seen": now}
+    return {"seen": now, "theirs": theirs() if theirs else differing(form, type(form).of(row))}
 
 
 def differing(form: Any, stored: Any) -> list[tuple[str, str]]:

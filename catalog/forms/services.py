@@ -39,14 +39,6 @@ class ServiceForm(forms.Form):
     def of(cls, service: ApiService) -> ServiceForm:
         return cls(initial={name: getattr(service, name) for name in cls.base_fields})
 
-    def compared(self, service: ApiService) -> list[tuple[str, str]]:
-        """What is stored now and differs from what was typed: (label, value)."""
-        return [
-            (str(field.label), getattr(service, name))
-            for name, field in self.fields.items()
-            if getattr(service, name) != (self[name].value() or "").strip()
-        ]
-
 
 class RouteForm(forms.Form):
     path = forms.CharField(

@@ -84,20 +84,19 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     gateway = visible(request, Gateway, pk)
     owner = gateway.organization
     access.require(request.user, gateway.organization_id)
-    seen = request.POST.get("seen", "")
     if _edits_rows(request):
         form = GatewayForm.typed(request.POST)
-        return _form_page(request, form, owner, gateway, part="listeners", seen=seen)
+        return _form_page(request, form, owner, gateway, part="listeners")
     if request.method == "GET":
         return _form_page(request, GatewayForm.of(gateway), owner, gateway)
-    form = GatewayForm(request.POST)
+    form, seen = GatewayForm(request.POST), versions.seen(request)
     if form.is_valid() and _attempt(
         form,
         lambda: service.update(actor=request.user, gateway_id=pk, seen=seen, **form.cleaned_data),
     ):
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:gateway", pk)
-    return _form_page(request, form, owner, visible(request, Gateway, pk), seen=seen)
+    return _form_page(request, form, owner, visible(request, Gateway, pk))
 
 
 @login_required
@@ -140,20 +139,12 @@ def _form_page(
     gateway: Gateway | None = None,
     *,
     part: str = "gateway-form",
-    seen: str = "",
 ) -> HttpResponse:
-    """With what somebody else stored meanwhile, beside what was typed."""
     ours = Certificate.objects.visible_to(request.user).filter(organization=organization)
-    context: dict[str, Any] = {
+    context = {
         "form": form,
         "gateway": gateway,
         "certificates": ours.defer("chain", "sealed_key"),
         "live": gateway.publishes.filter(status="PUBLISHED").count() if gateway else 0,
-    }
-    if gateway:
-        context["seen"] = now = versions.of(gateway.updated_at)
-        if _edits_rows(request):  # nothing is saved: what they opened is still what they saw
-            context["seen"] = seen or now
-        elif seen and seen != now:
-            context["theirs"] = versions.differing(form, GatewayForm.of(gateway))
+    } | versions.conflict(request, form, gateway, saves=not _edits_rows(request))
     return page(request, FORM, part, context, 422 if form.errors else 200)

@@ -64,7 +64,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         ticked = list(product.services.values_list("pk", flat=True))
         form = ProductForm.of(product)
         return _form_page(request, form, product.organization, product, ticked=ticked)
-    form, seen = ProductForm(request.POST, request.FILES), request.POST.get("seen", "")
+    form, seen = ProductForm(request.POST, request.FILES), versions.seen(request)
 
     def update() -> None:
         with transaction.atomic():
@@ -81,7 +81,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:product", pk)
     ticked, stored = chosen(request.POST), visible(request, Product, pk)
-    return _form_page(request, form, product.organization, stored, ticked=ticked, seen=seen)
+    return _form_page(request, form, product.organization, stored, ticked=ticked)
 
 
 @login_required
@@ -133,8 +133,6 @@ def _services_page(
 ) -> HttpResponse:
     form, ticked = ProductForm.typed(request.POST), chosen(request.POST)
     context = _form_context(request, form, organization, product, ticked)
-    # Nothing is saved: what they opened is still what they saw.
-    context["seen"] = request.POST.get("seen", "")
     return page(request, FORM, "service-options", context)
 
 
@@ -145,14 +143,8 @@ def _form_page(
     product: Product | None = None,
     *,
     ticked: list[UUID],
-    seen: str = "",
 ) -> HttpResponse:
-    """With what somebody else stored meanwhile, beside what was typed."""
     context = _form_context(request, form, organization, product, ticked)
-    if product:
-        context["seen"] = now = versions.of(product.updated_at)
-        if seen and seen != now:
-            context["theirs"] = _theirs(form, product, ticked)
     return page(request, FORM, "product-form", context, 422 if form.errors else 200)
 
 
@@ -191,4 +183,6 @@ def _form_context(
         "found": any(row.pk not in ticked for row in options),
         "more_services": total - len(options),
         "partial": wants_partial(request),
-    }
+    } | versions.conflict(
+        request, form, product, lambda: _theirs(form, product, ticked), saves=not _searches(request)
+    )

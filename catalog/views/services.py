@@ -124,7 +124,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     access.require(request.user, service.organization_id)
     if request.method == "GET":
         return _form_page(request, ServiceForm.of(service), service)
-    form, seen = ServiceForm(request.POST), request.POST.get("seen", "")
+    form, seen = ServiceForm(request.POST), versions.seen(request)
     if form.is_valid() and attempt(
         form,
         lambda: service_rules.update(
@@ -133,7 +133,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     ):
         messages.success(request, _("The changes are saved. What is live stays as it is."))
         return leave(request, "catalog:service", pk)
-    return _form_page(request, form, visible(request, ApiService, pk), seen)
+    return _form_page(request, form, visible(request, ApiService, pk))
 
 
 @login_required
@@ -155,15 +155,8 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     return page(request, "catalog/services/delete.html", "confirm", context, status)
 
 
-def _form_page(
-    request: HttpRequest, form: ServiceForm, service: Any = None, seen: str = ""
-) -> HttpResponse:
-    """With what somebody else stored meanwhile, beside what was typed."""
-    context: dict[str, Any] = {"form": form, "service": service}
-    if service:
-        context["seen"] = versions.of(service.updated_at)
-        if seen and seen != context["seen"]:
-            context["theirs"] = form.compared(service)
+def _form_page(request: HttpRequest, form: ServiceForm, service: Any = None) -> HttpResponse:
+    context = {"form": form, "service": service} | versions.conflict(request, form, service)
     return page(request, FORM, "service-form", context, 422 if form.errors else 200)
 
 

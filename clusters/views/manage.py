@@ -79,21 +79,18 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     cluster = visible(request, pk)
     access.require(request.user, cluster.organization_id)
     if _edits_labels(request):
-        form = ClusterForm.typed(request.POST)
-        context = _form_context(request, form, cluster)
-        # Nothing is saved: what they opened is still what they saw.
-        context["seen"] = request.POST.get("seen") or context["seen"]
+        context = _form_context(request, ClusterForm.typed(request.POST), cluster)
         return page(request, FORM, "labels", context)
     if request.method == "GET":
         return _form_page(request, ClusterForm.of(cluster), cluster)
-    form, seen = ClusterForm(request.POST), request.POST.get("seen", "")
+    form, seen = ClusterForm(request.POST), versions.seen(request)
     if form.is_valid() and attempt(
         form,
         lambda: service.update(actor=request.user, cluster_id=pk, version=seen, **form.settings()),
     ):
         messages.success(request, _("The settings are saved."))
         return leave(request, "clusters:detail", pk)
-    return _form_page(request, form, visible(request, pk), seen)
+    return _form_page(request, form, visible(request, pk))
 
 
 @login_required
@@ -105,10 +102,7 @@ def maintenance(request: HttpRequest, pk: UUID) -> HttpResponse:
         service.set_maintenance(actor=request.user, cluster_id=pk, enabled=False)
         messages.success(request, _("Maintenance ended. Publishes go out again."))
         return leave(request, "clusters:detail", pk)
-    form, seen = (
-        MaintenanceForm(request.POST or None, cluster=cluster),
-        request.POST.get("seen", ""),
-    )
+    form, seen = MaintenanceForm(request.POST or None, cluster=cluster), versions.seen(request)
     if form.is_valid() and attempt(
         form,
         lambda: service.set_maintenance(
@@ -118,9 +112,9 @@ def maintenance(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.success(request, _("%(name)s is in maintenance.") % {"name": cluster.name})
         return leave(request, "clusters:detail", pk)
     now = visible(request, pk)
-    context = {"cluster": now, "form": form, "seen": versions.of(now.updated_at)}
-    if seen not in {"", context["seen"]}:
-        context["theirs"] = _maintenance_now(now)
+    context = {"cluster": now, "form": form} | versions.conflict(
+        request, form, now, lambda: _maintenance_now(now)
+    )
     return _dialog(request, "clusters/maintenance.html", context, form)
 
 
@@ -159,11 +153,9 @@ def _edits_labels(request: HttpRequest) -> bool:
 
 
 def _form_page(
-    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None, seen: str = ""
+    request: HttpRequest, form: ClusterForm, cluster: Cluster | None = None
 ) -> HttpResponse:
     context = _form_context(request, form, cluster)
-    if cluster and seen not in {"", context["seen"]}:
-        context["theirs"] = versions.differing(form, ClusterForm.of(cluster))
     status = 422 if form.errors else 200
     return page(request, FORM, "cluster-form", context, status)
 
@@ -179,8 +171,7 @@ def _form_context(
         "regions": sorted({*regions.names(owner), *([cluster.region] if cluster else [])}),
         "region": chosen,
         "other": OTHER,
-        "seen": versions.of(cluster.updated_at) if cluster else "",
-    }
+    } | versions.conflict(request, form, cluster, saves=not _edits_labels(request))
 
 
 def _dialog(

@@ -62,7 +62,7 @@ def settings(request: HttpRequest, pk: UUID) -> HttpResponse:
         PlaceForm(request.POST) if request.method == "POST" else PlaceForm.of(_values(publish))
     )
     form.offer(request.user, publish)
-    seen = request.POST.get("seen", "")
+    seen = versions.seen(request)
     if form.is_valid() and attempt(
         form,
         lambda: service.update(actor=request.user, publish_id=pk, seen=seen, **form.settings()),
@@ -71,17 +71,15 @@ def settings(request: HttpRequest, pk: UUID) -> HttpResponse:
         return redirect("publishing:detail", pk)
     if seen:
         publish = told(request, pk)
-    now = versions.of(publish.updated_at)
     context = stories.head(publish) | {
         "tab": "settings",
-        "seen": now,
-        "theirs": versions.differing(form, PlaceForm.of(_values(publish)))
-        if seen and seen != now
-        else None,
         "form": form,
         "open": publish.status in EDITABLE,
         **wizard.settings_choices(),
     }
+    context |= versions.conflict(
+        request, form, publish, lambda: versions.differing(form, PlaceForm.of(_values(publish)))
+    )
     return render(request, "publishing/settings.html", context, status=422 if form.errors else 200)
 
 

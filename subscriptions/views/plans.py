@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -66,13 +65,13 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     plan = _plan(request, pk)
     access.require(request.user, plan.publish.organization_id)
     form = PlanForm(request.POST) if request.method == "POST" else PlanForm.of(plan)
-    seen = request.POST.get("seen", "")
+    seen = versions.seen(request)
     if form.is_valid() and attempt(
         form, lambda: service.update(actor=request.user, plan_id=pk, seen=seen, **form.settings())
     ):
         messages.success(request, _("The plan is saved. Subscribers keep their keys."))
         return leave(request, "subscriptions:plans", plan.publish_id)
-    return _form_page(request, form, plan.publish, _plan(request, pk), seen)
+    return _form_page(request, form, plan.publish, _plan(request, pk))
 
 
 @login_required
@@ -110,16 +109,8 @@ def _plan(request: HttpRequest, pk: UUID) -> Plan:
 
 
 def _form_page(
-    request: HttpRequest,
-    form: PlanForm,
-    publish: ProductPublish,
-    plan: Plan | None = None,
-    seen: str = "",
+    request: HttpRequest, form: PlanForm, publish: ProductPublish, plan: Plan | None = None
 ) -> HttpResponse:
-    """With what somebody else stored meanwhile, beside what was typed."""
-    context: dict[str, Any] = {"form": form, "publish": publish, "plan": plan}
-    if plan:
-        context["seen"] = versions.of(plan)
-        if seen and seen != context["seen"]:
-            context["theirs"] = versions.differing(form, PlanForm.of(plan))
+    context = {"form": form, "publish": publish, "plan": plan}
+    context |= versions.conflict(request, form, plan)
     return page(request, FORM, "plan-form", context, 422 if form.errors else 200)
