@@ -8,14 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, TenantQuerySet
 from catalog.models import Gateway, Match, Product
-from clusters.models import Agent, Cluster
+from clusters.models import Agent, AgentQuerySet, Cluster
 from publishing.states import OPEN, DraftStep, Happening, Kind, Outcome, Progress, Status
 
 
@@ -38,13 +38,9 @@ class Visibility(models.TextChoices):
 
 class ProductPublishQuerySet(TenantQuerySet):
     def with_reach(self) -> ProductPublishQuerySet:
-        """Annotate on how many of the cluster's agents that drive the gateway's class the live revision
-        really is: live_on of agents."""
-        agents = Agent.objects.filter(
-            cluster=OuterRef("cluster"),
-            revoked_at=None,
-            gateway_classes__contains=[OuterRef("gateway__gateway_class")],
-        )
+        """Annotate on how many of the agents that should serve it the live revision really is: live_on of
+        agents."""
+        agents = should_serve(OuterRef("cluster"), OuterRef("gateway__gateway_class"))
         serving = AgentPublish.objects.filter(
             publish=OuterRef("pk"),
             revision=OuterRef("live_revision__digest"),
@@ -53,6 +49,23 @@ class ProductPublishQuerySet(TenantQuerySet):
         return self.annotate(
             agents=_count(agents, by="cluster"), live_on=_count(serving, by="publish")
         )
+
+    def missed(self) -> ProductPublishQuerySet:
+        """Those that some agent which should serve what is live does not."""
+        serves = AgentPublish.objects.filter(
+            agent=OuterRef("pk"),
+            publish=OuterRef(OuterRef("pk")),
+            revision=OuterRef(OuterRef("live_revision__digest")),
+        )
+        agents = should_serve(OuterRef("cluster"), OuterRef("gateway__gateway_class"))
+        return self.filter(Exists(agents.filter(~Exists(serves))))
+
+
+def should_serve(cluster: Any, gateway_class: Any) -> AgentQuerySet:
+    """Of a publish: its cluster's agents that drive its gateway's class, until they are revoked."""
+    return Agent.objects.filter(
+        cluster=cluster, revoked_at=None, gateway_classes__contains=[gateway_class]
+    )
 
 
 def _count(rows: models.QuerySet, *, by: str) -> Coalesce:

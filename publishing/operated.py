@@ -11,7 +11,13 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from clusters.models import Agent, Cluster
 from publishing import stories
-from publishing.models import AgentPublish, Deployment, ProductPublish, ProductPublishQuerySet
+from publishing.models import (
+    AgentPublish,
+    Deployment,
+    ProductPublish,
+    ProductPublishQuerySet,
+    should_serve,
+)
 from publishing.states import Status
 
 RECENT = 10
@@ -54,9 +60,7 @@ def story(publish: Any) -> dict[str, Any]:
     """For the page of one."""
     rows = list(stories.with_verdicts(publish.deployments.all()).order_by("-number")[:RECENT])
     claims = publish.route_claims.order_by().values("port", "protocol", "host")
-    agents = publish.cluster.agents.filter(
-        revoked_at=None, gateway_classes__contains=[publish.gateway.gateway_class]
-    )
+    agents = should_serve(publish.cluster_id, publish.gateway.gateway_class)
     serves = AgentPublish.objects.filter(publish=publish)
     return {
         "publish": publish,
