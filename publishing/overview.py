@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, Subquery, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, JSONArray
 from django.utils import timezone
 
 from accounts.models import Organization
-from clusters.models import Agent, Cluster
+from catalog.models import ApiService, Product
+from clusters.models import Cluster
 from clusters.models import Status as ClusterStatus
-from publishing import stories
-from publishing.models import AgentPublish, Deployment, ProductPublish, ProductPublishQuerySet
+from publishing.models import Deployment, ProductPublish, ProductPublishQuerySet
 from publishing.states import OPEN, Progress, Status
 
 DAY = timedelta(hours=24)
@@ -25,7 +27,6 @@ RECENT = 8
 FAILED, NO_AGENT, MAINTENANCE, WAITING = "failed", "no_agent", "maintenance", "waiting"
 PARTLY = "partly"
 WORST_FIRST = [FAILED, NO_AGENT, PARTLY, WAITING, MAINTENANCE]
-ORDER = ["-newest_at", "pk"]  # within one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +51,37 @@ class Overview:
 
 def of(organization: Organization) -> Overview:
     mine = ProductPublish.objects.filter(organization=organization)
-    counted = _counts(organization)
-    outcomes, running = _deployments(organization)
-    recent = Deployment.objects.filter(publish__organization=organization)
-    newest = recent.order_by("-created_at", "-number").values("pk")[:RECENT]
+    counted, (outcomes, running) = _counts(organization), _deployments(organization)
+    statuses = dict(counted["of_statuses"])
     return Overview(
         products=counted["of_products"],
         services=counted["of_services"],
         requests=counted["of_requests"],
-        publishes={status: counted[status] for status in Status.values},
+        publishes={status: statuses.get(status, 0) for status in Status.values},
         outcomes=outcomes,
         running=running,
         attention=_attention(mine),
-        recent=list(stories.listed(Deployment.objects.filter(pk__in=newest))),
+        recent=list(_recent(organization)),
     )
 
 
-def _counts(organization: Any) -> Mapping[str, int]:
-    """Products and services are of the context below, subscriptions of one above: by their relations."""
+def _counts(organization: Organization) -> Mapping[str, Any]:
+    """Subscriptions are of a context above: reached by their relation."""
 
-    def number(relation: str, **wanted: Any) -> Subquery:
-        rows = Organization.objects.filter(pk=OuterRef("pk"))
-        found = rows.annotate(found=Count(relation, filter=Q(**wanted), distinct=True))
-        return Subquery(found.values("found"))
+    def number(rows: QuerySet, owner: str) -> Coalesce:
+        mine = rows.filter(**{owner: OuterRef("pk")}).order_by().values(owner)
+        return Coalesce(Subquery(mine.annotate(number=Count("pk")).values("number")), 0)
 
-    waiting = {"publishes__subscriptions__status": "pending"}
+    subscriptions = ProductPublish._meta.get_field("subscriptions").related_model.objects
+    publishes = ProductPublish.objects.filter(organization=OuterRef("pk")).order_by()
+    statuses = publishes.values("status").annotate(number=Count("pk"))
     numbers = {
-        "of_products": number("products"),
-        "of_services": number("api_services"),
-        "of_requests": number("publishes__subscriptions", **waiting),
+        "of_products": number(Product.objects, "organization"),
+        "of_services": number(ApiService.objects, "organization"),
+        "of_requests": number(subscriptions.filter(status="pending"), "publish__organization"),
+        "of_statuses": ArraySubquery(statuses.values_list(JSONArray("status", "number"))),
     }
-    statuses = {status: number("publishes", publishes__status=status) for status in Status.values}
-    rows = Organization.objects.filter(pk=organization.pk)
-    return rows.annotate(**numbers, **statuses).values(*numbers, *statuses).get()
+    return Organization.objects.filter(pk=organization.pk).values(**numbers).get()
 
 
 def _deployments(organization: Organization) -> tuple[Mapping[str, int], int]:
@@ -93,61 +92,69 @@ def _deployments(organization: Organization) -> tuple[Mapping[str, int], int]:
     return {status: counted[status] for status in ended}, sum(counted[status] for status in OPEN)
 
 
+def _recent(organization: Organization) -> QuerySet[Deployment]:
+    rows = Deployment.objects.filter(publish__organization=organization)
+    newest = rows.order_by("-created_at", "-number").values("pk")[:RECENT]
+    return (
+        Deployment.objects.filter(pk__in=newest)
+        .select_related("publish__product", "publish__cluster", "revision")
+        .only(
+            *("kind", "status", "created_at", "number", "revision__number"),
+            *("publish__environment", "publish__product__name", "publish__cluster__name"),
+        )
+    )
+
+
 def _attention(mine: ProductPublishQuerySet) -> list[Any]:
     """Publishes whose newest deployment failed or waits, which some agent does not serve, or whose cluster
     cannot take changes now."""
-    mine = mine.annotate(newest=_newest("status"), newest_at=_newest("created_at"))
-    worst = mine.annotate(rank=_rank(mine)).exclude(rank=None)
-    ranks = dict(worst.order_by("rank", *ORDER).values_list("pk", "rank")[:SHOWN])
-    rows = mine.filter(pk__in=ranks).with_reach().annotate(newest_detail=_newest("detail"))
-    told: dict[Any, Any] = rows.select_related("product", "cluster").in_bulk()
-    for publish, rank in ranks.items():
-        told[publish].why = WORST_FIRST[rank]
-    return [told[publish] for publish in ranks]
+    mine = mine.annotate(newest_at=_newest("created_at"))
+    why: dict[Any, str] = {}
+    for reason, rows in _reasons(mine):
+        others = rows.exclude(pk__in=why).order_by("-newest_at", "pk")
+        why |= dict.fromkeys(others.values_list("pk", flat=True)[: SHOWN - len(why)], reason)
+        if len(why) == SHOWN:  # what is less bad costs nothing then
+            break
+    told = _told(mine.filter(pk__in=why), reach=PARTLY in why.values())
+    for pk, publish in told.items():
+        publish.why = why[pk]
+    return [told[pk] for pk in why if pk in told]
+
+
+def _reasons(mine: ProductPublishQuerySet) -> Iterator[tuple[str, ProductPublishQuerySet]]:
+    """The worst first; a publish counts for the first that names it. An open deployment is the newest."""
+    yield FAILED, mine.filter(Exists(_failed().filter(publish=OuterRef("pk"))))
+    live = mine.filter(status=Status.PUBLISHED)
+    away = _away(live)
+    yield NO_AGENT, live.filter(cluster__in=away[ClusterStatus.INACTIVE])
+    opened = Deployment.objects.filter(publish=OuterRef("pk"), status__in=OPEN)
+    yield PARTLY, live.filter(~Exists(opened)).missed()
+    yield WAITING, mine.filter(Exists(opened.filter(status=Progress.QUEUED)))
+    yield MAINTENANCE, live.filter(cluster__in=away[ClusterStatus.MAINTENANCE])
+
+
+def _failed() -> QuerySet[Deployment]:
+    """What failed and was not tried again."""
+    later = Deployment.objects.filter(publish=OuterRef("publish"), number__gt=OuterRef("number"))
+    return Deployment.objects.filter(~Exists(later), status=Progress.FAILED)
+
+
+def _away(live: ProductPublishQuerySet) -> Mapping[str, list[Any]]:
+    """Clusters by status. Many publishes share one: asked once, not for each of them."""
+    here = Cluster.objects.filter(pk__in=live.order_by().values("cluster")).order_by()
+    found: dict[str, list[Any]] = {status: [] for status in ClusterStatus.values}
+    for pk, status in here.with_bare_status().values_list("pk", "status"):
+        found[status].append(pk)
+    return found
+
+
+def _told(shown: ProductPublishQuerySet, *, reach: bool) -> dict[Any, Any]:
+    """With what a line of the page says."""
+    rows = shown.annotate(newest_detail=_newest("detail")).select_related("product", "cluster")
+    rows = rows.only("environment", "product__name", "product__version", "cluster__name")
+    return (rows.with_reach() if reach else rows).in_bulk()
 
 
 def _newest(field: str) -> Subquery:
     rows = Deployment.objects.filter(publish=OuterRef("pk")).order_by("-number")
     return Subquery(rows.values(field)[:1])
-
-
-def _rank(mine: ProductPublishQuerySet) -> Case:
-    """Where in WORST_FIRST; None: nowhere. What many publishes share is asked once, not for each of them."""
-    clusters = Cluster.objects.filter(pk__in=mine.order_by().values("cluster")).with_bare_status()
-    away = dict(clusters.exclude(status=ClusterStatus.ACTIVE).values_list("pk", "status"))
-
-    def live_on(status: ClusterStatus) -> Q:
-        those = [cluster for cluster, found in away.items() if found == status]
-        return Q(status=Status.PUBLISHED, cluster__in=those)
-
-    settled = mine.filter(
-        Q(newest=None) | ~Q(newest__in=[*OPEN, Progress.FAILED]), status=Status.PUBLISHED
-    )
-    partly = settled.exclude(live_on(ClusterStatus.INACTIVE)).filter(_missed()).order_by(*ORDER)
-    return Case(
-        When(newest=Progress.FAILED, then=WORST_FIRST.index(FAILED)),
-        When(live_on(ClusterStatus.INACTIVE), then=WORST_FIRST.index(NO_AGENT)),
-        When(
-            pk__in=list(partly.values_list("pk", flat=True)[:SHOWN]), then=WORST_FIRST.index(PARTLY)
-        ),
-        When(newest=Progress.QUEUED, then=WORST_FIRST.index(WAITING)),
-        When(live_on(ClusterStatus.MAINTENANCE), then=WORST_FIRST.index(MAINTENANCE)),
-        output_field=IntegerField(),
-    )
-
-
-def _missed() -> Exists:
-    """Some agent that should serve what is live does not: see ProductPublishQuerySet.with_reach."""
-    serves = AgentPublish.objects.filter(
-        agent=OuterRef("pk"),
-        publish=OuterRef(OuterRef("pk")),
-        revision=OuterRef(OuterRef("live_revision__digest")),
-    )
-    return Exists(
-        Agent.objects.filter(
-            ~Exists(serves),
-            cluster=OuterRef("cluster"),
-            revoked_at=None,
-            gateway_classes__contains=[OuterRef("gateway__gateway_class")],
-        )
-    )
