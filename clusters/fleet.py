@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Organization
@@ -69,30 +69,29 @@ class Fleet:
 
 def of(organization: Organization) -> Fleet:
     mine: ClusterQuerySet = Cluster.objects.filter(organization=organization)
-    statuses, regions = _statuses(mine)
+    judged = _judged(mine)
+    statuses = Counter(stories.STATUSES[row.attention] for row in judged)
     outcomes, running = _deployments(mine)
-    attention = list(_attention(mine)[: SHOWN + 1])
+    troubled = [row.pk for row in judged if row.attention <= TROUBLED or row.out_of_sync]
     return Fleet(
-        statuses=statuses,
-        regions=regions,
+        statuses={status: statuses[status] for status in Status.values},
+        regions=len({row.region for row in judged}),
         versions=_versions(organization),
         outcomes=outcomes,
         running=running,
-        out_of_sync=mine.filter(out_of_sync()).count(),
-        attention=attention[:SHOWN],
-        attention_total=len(attention),
+        out_of_sync=sum(row.out_of_sync for row in judged),
+        attention=_told(mine, troubled[:SHOWN]),
+        attention_total=min(len(troubled), SHOWN + 1),
         events=list(_events(organization)[: stories.RECENT]),
     )
 
 
-def _statuses(mine: ClusterQuerySet) -> tuple[Mapping[str, int], int]:
-    rows = mine.with_bare_status().order_by().values_list("status", "region")
-    counted: Counter[str] = Counter()
-    regions = set()
-    for status, region, total in rows.annotate(Count("pk")):
-        counted[status] += total
-        regions.add(region)
-    return {status: counted[status] for status in Status.values}, len(regions)
+def _judged(mine: ClusterQuerySet) -> list[Any]:
+    """All of them, those first that need attention most: only what is counted, judged once for everything."""
+    now = timezone.now()
+    rows = mine.annotate(attention=stories.attention(now), out_of_sync=out_of_sync(now))
+    ordered = rows.order_by("attention", "name", "pk")
+    return list(ordered.values_list("pk", "region", "attention", "out_of_sync", named=True))
 
 
 def _versions(organization: Organization) -> list[Version]:
@@ -128,16 +127,8 @@ def _events(organization: Organization) -> QuerySet[AuditEvent]:
     return rows.filter(object_type__startswith="clusters.")
 
 
-def _attention(mine: ClusterQuerySet) -> ClusterQuerySet:
-    """Clusters where something is to be done, and those whose live agents lag behind."""
-    now = timezone.now()
-    behind = Agent.objects.live(now).filter(
-        cluster=OuterRef("pk"), applied_generation__lt=OuterRef("state__desired_generation")
-    )
-    found = mine.annotate(attention=stories.attention(now)).filter(
-        Q(attention__lte=TROUBLED) | Exists(behind)
-    )
-    first = found.order_by("attention", "name", "pk").values_list("pk", flat=True)[: SHOWN + 1]
-    return stories.rows(mine.filter(pk__in=list(first)).with_capabilities()).order_by(
-        "attention", "name", "pk"
-    )
+def _told(mine: ClusterQuerySet, wanted: list[Any]) -> list[Any]:
+    """In this order, with what the page and the API say of each."""
+    rows = stories.with_trouble(mine.with_status().with_progress().with_capabilities())
+    found = rows.in_bulk(wanted)
+    return [found[pk] for pk in wanted if pk in found]

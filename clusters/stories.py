@@ -29,6 +29,7 @@ from clusters.models import (
     Cluster,
     ClusterQuerySet,
     RegistrationToken,
+    Status,
     in_maintenance,
     live_agents,
 )
@@ -38,6 +39,8 @@ PUBLISHES = 25
 RECENT = 8
 # A finished join stays on the page for a while, so that whoever pasted the command sees the end of it.
 JOIN_SHOWN = timedelta(minutes=15)
+# What each number of `attention` means for the status.
+STATUSES = [Status.INACTIVE, Status.ACTIVE, Status.MAINTENANCE, Status.PENDING, Status.ACTIVE]
 
 
 def attention(now: datetime) -> Case:
@@ -60,28 +63,22 @@ def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
     """What a row of the list shows: status, progress, products, and what needs attention."""
     now = timezone.now()
     here = OuterRef("pk")
-    trouble = Agent.objects.live(now).filter(~Q(last_error=""), cluster=here)
     published = publish_model().objects.filter(cluster=here, status="PUBLISHED").order_by()
     product_count = published.values("cluster").annotate(total=Count("pk")).values("total")
-    return (
-        clusters.with_status(now)
-        .with_progress(now)
-        .annotate(
-            product_count=Coalesce(Subquery(product_count), 0),
-            trouble=Subquery(
-                trouble.order_by("name").values(json=JSONObject(agent="name", error="last_error"))[
-                    :1
-                ]
-            ),
-            token_expires_at=Subquery(
-                usable_tokens(now)
-                .filter(cluster=here)
-                .order_by("-expires_at")
-                .values("expires_at")[:1]
-            ),
-            attention=attention(now),
-        )
+    return with_trouble(clusters.with_status(now).with_progress(now), now).annotate(
+        product_count=Coalesce(Subquery(product_count), 0),
+        token_expires_at=Subquery(
+            usable_tokens(now).filter(cluster=here).order_by("-expires_at").values("expires_at")[:1]
+        ),
+        attention=attention(now),
     )
+
+
+def with_trouble(clusters: ClusterQuerySet, now: datetime | None = None) -> ClusterQuerySet:
+    """Annotate the first live agent that could not apply everything, and what it said."""
+    rows = Agent.objects.live(now).filter(~Q(last_error=""), cluster=OuterRef("pk"))
+    shown = rows.order_by("name").values(json=JSONObject(agent="name", error="last_error"))
+    return clusters.annotate(trouble=Subquery(shown[:1]))
 
 
 def usable_tokens(now: datetime) -> QuerySet[RegistrationToken]:
