@@ -29,7 +29,8 @@ class BearerAuthentication(authentication.BaseAuthentication):
             if not Organization.objects.visible_to(user).filter(pk=organization.pk).exists():
                 raise Unauthenticated(_("You are no longer a member of this organization."))
             user.scope = organization.pk
-        _work_in(request, user, organization)
+        # Of a token nobody looks up the roles: its answers are its user's alone.
+        _work_in(request, user, organization, [], user.pk, user.scope)
         return user, auth
 
     def authenticate_header(self, request: Request) -> str:
@@ -43,7 +44,8 @@ class SessionAuthentication(authentication.SessionAuthentication):
         found = super().authenticate(request)
         if found is not None:
             user = found[0]
-            _work_in(request, user, organizations.of_session(request.session, user))
+            mine = organizations.choices(user)
+            _work_in(request, user, organizations.of_session(request.session, user, mine), mine)
         return found
 
 
@@ -57,14 +59,22 @@ def _identify(token: str) -> tuple[User, Organization | None, Any]:
     return found.user, found.organization, found
 
 
-def _work_in(request: Request, user: User, organization: Organization | None) -> None:
-    """Set request.organization; X-Organization may choose another one of the user's, else 404."""
+def _work_in(
+    request: Request,
+    user: User,
+    organization: Organization | None,
+    mine: list[Organization],
+    *more: Any,
+) -> None:
+    """Set request.organization and request.standing; X-Organization may choose another one of the user's,
+    else 404."""
     wanted = request.headers.get(HEADER)
     if wanted:
         organization = organizations.by_id(user, wanted)
         if organization is None:
             raise Http404
     request._request.organization = organization
+    request._request.standing = *organizations.standing(user, organization, mine), *more
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

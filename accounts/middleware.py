@@ -30,7 +30,7 @@ class ProfileLocaleMiddleware:
 
 
 class OrganizationMiddleware:
-    """On pages, sets request.organization, and request.organizations to choose from.
+    """On pages, sets request.organization, request.organizations to choose from, and request.standing.
 
     In the API, the authentication classes set the former.
     """
@@ -39,11 +39,12 @@ class OrganizationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.organization, request.organizations = None, []
+        request.organization, request.organizations, request.standing = None, [], None
         if request.user.is_authenticated and not request.path.startswith("/api/"):
             mine = organizations.choices(request.user)
             request.organizations = mine
             request.organization = organizations.of_session(request.session, request.user, mine)
+            request.standing = organizations.standing(request.user, request.organization, mine)
         return self.get_response(request)
 
 

@@ -38,6 +38,15 @@ def of_session(
     return Organization.objects.filter(memberships__user=user).first()
 
 
+def standing(
+    user: User, organization: Organization | None, mine: list[Organization]
+) -> tuple[Any, ...]:
+    """All that decides what somebody sees: whose are equal see the same rows and may do the same."""
+    roles = [(row.pk, row.role) for row in mine]
+    of_one = user.pk if len(roles) == MOST else None  # there may be more, which are not told here
+    return organization and organization.pk, user.is_superuser, of_one, roles
+
+
 def by_id(user: User, value: str) -> Organization | None:
     """The organization of this id, if the user works in it."""
     wanted = _uuid(value)

@@ -145,7 +145,17 @@ CHANNEL_LAYERS = {
     }
 }
 # In the process, not in Redis: losing Redis must never stop a login.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
+CACHES = {
+    "default": {"BACKEND": LOCAL_CACHE},
+    # See core/answers.py. The timeout is how old may be what follows from the clock, in seconds.
+    "answers": {
+        "BACKEND": LOCAL_CACHE,
+        "LOCATION": "answers",
+        "TIMEOUT": 1,
+        "OPTIONS": {"MAX_ENTRIES": 200},
+    },
+}
 
 # --- Agents ---------------------------------------------------------------------------------------
 # What `imp-agent join --server` gets, and a private CA of that address where there is one.

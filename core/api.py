@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import wraps
 from typing import Any
 
 from django.core.exceptions import (
@@ -16,13 +17,14 @@ from django.db import DataError
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from rest_framework import exceptions
+from rest_framework import exceptions, mixins
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import set_rollback
 
-from core import versions
+from core import answers, versions
 from core.envelope import (
     DATABASE_AWAY,
     RETRY_SECONDS,
@@ -31,6 +33,7 @@ from core.envelope import (
     not_found_body,
 )
 from core.errors import DomainError
+from core.rest import Rendered
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +133,25 @@ class VisibleMixin:
         row = get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
         self.check_object_permissions(self.request, row)
         return row
+
+
+def shared(action: Callable[..., Response]) -> Callable[..., Response]:
+    """For a GET: what callers see alike is made once for all who ask just now (core.answers)."""
+
+    @wraps(action)
+    def answer(view: Any, request: Any, *args: Any, **kwargs: Any) -> Response:
+        def make() -> str:
+            return JSONRenderer().render(action(view, request, *args, **kwargs).data).decode()
+
+        if ";" in request.accepted_media_type:  # asks for an indent
+            return action(view, request, *args, **kwargs)
+        return Response(Rendered(answers.shared(request, ("api", request.standing), make)))
+
+    return answer
+
+
+class SharedListMixin(mixins.ListModelMixin):
+    list = shared(mixins.ListModelMixin.list)
 
 
 class VersionedMixin:

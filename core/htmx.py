@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
+from core import answers
 from core.errors import DomainError, InvalidInput
+
+View = Callable[[HttpRequest], HttpResponse]
 
 
 def wants_partial(request: Any) -> bool:
@@ -40,6 +46,44 @@ def page(
     """The whole page, or only the named part when htmx asks."""
     name = f"{template}#{partial}" if wants_partial(request) else template
     return render(request, name, context, status=status)
+
+
+def shared_page(
+    template: str, partial: str, own: Callable[[HttpRequest], dict[str, Any]] | None = None
+) -> Callable[[Callable[[HttpRequest], dict[str, Any]]], View]:
+    """For a view that answers a context: what colleagues see alike is made once for all who ask just now.
+
+    That is the template's partial `main`, or the named one when htmx asks. It tells nothing of the reader but
+    language, organizations and roles. `own`: what the page shows of one reader, beside `main`.
+    """
+
+    def decorate(view: Callable[[HttpRequest], dict[str, Any]]) -> View:
+        @wraps(view)
+        def answer(request: HttpRequest) -> HttpResponse:
+            part = partial if wants_partial(request) else "main"
+            what = template, part, bool(request.htmx), request.standing  # type: ignore[attr-defined]
+            html = answers.shared(request, what, lambda: make(request, part))
+            if part == partial:
+                return HttpResponse(html)
+            shown = {"main": SafeString(html)} | (own(request) if own else {})
+            return render(request, template, shown)
+
+        def make(request: HttpRequest, part: str) -> str:
+            return render_to_string(f"{template}#{part}", view(request) | PERSONAL, request)
+
+        return answer
+
+    return decorate
+
+
+class _Personal:
+    def __str__(self) -> str:
+        raise RuntimeError("What colleagues share cannot show what is one reader's own.")
+
+    __getattr__ = __str__
+
+
+PERSONAL = {name: _Personal() for name in ("csrf_token", "messages", "notices", "user")}
 
 
 def leave(request: HttpRequest, to: str, *args: Any) -> HttpResponse:

@@ -28,7 +28,16 @@ class EnvelopeRenderer(JSONRenderer):
             body = envelope(error=data)
         else:
             body = envelope(data, message=getattr(response, "message", ""))
+        if isinstance(data, Rendered):
+            around = super().render(body | {"data": None}, accepted_media_type, renderer_context)
+            return around.replace(b'"data":null', b'"data":' + data.encode(), 1)
         return super().render(body, accepted_media_type, renderer_context)
+
+
+class Rendered(str):
+    """Data that is JSON already."""
+
+    __slots__ = ()
 
 
 class StorableJSONParser(JSONParser):

@@ -20,12 +20,12 @@ from catalog.logos import MAX_BYTES
 from catalog.models import ApiService, Backend, Gateway, Policy, PolicyKind, Product, Route
 from catalog.services import apis, backends, gateways, logos, policies, products, routes
 from core import versions
-from core.api import VersionedMixin, VisibleMixin, validated
+from core.api import SharedListMixin, VersionedMixin, VisibleMixin, validated
 
 KIND = OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=PolicyKind.values)
 
 
-class ProviderViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
+class ProviderViewSet(SharedListMixin, VisibleMixin, viewsets.ReadOnlyModelViewSet):
     """Rows of the providers that the user works for."""
 
     roles = {"destroy": Role.ADMIN}

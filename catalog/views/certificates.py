@@ -19,7 +19,7 @@ from catalog.forms.gateways import CertificateForm, RenameForm
 from catalog.models import Certificate
 from catalog.services import certificates as service
 from catalog.views.shared import creating_in, delete_page, may_create, mine, rights, visible
-from core.htmx import attempt, leave, page
+from core.htmx import attempt, leave, page, shared_page
 from core.pages import PAGE_SIZE, page_of, terms
 
 FORM = "catalog/certificates/form.html"
@@ -27,20 +27,20 @@ FORM = "catalog/certificates/form.html"
 
 @login_required
 @require_safe
-def certificates(request: HttpRequest) -> HttpResponse:
+@shared_page("catalog/certificates/list.html", "certificate-rows")
+def certificates(request: HttpRequest) -> dict[str, Any]:
     """Those that end first, first."""
     rows = mine(request, Certificate).defer("chain", "sealed_key")
     search = request.GET.get("search", "").replace("\x00", "").strip()[:100]
     if search:
         rows = rows.filter(name__icontains=search) | rows.filter(hosts__icontains=search)
     found = rows.prefetch_related("listeners__gateway").order_by("not_after", "name", "pk")
-    context = {
+    return {
         "page": page_of(request, found),
         "search": search,
         "query": terms(request, "page"),
         "may_create": may_create(request),
     }
-    return page(request, "catalog/certificates/list.html", "certificate-rows", context)
 
 
 @login_required

@@ -24,7 +24,7 @@ from catalog.views.shared import creating_in, delete_page, may_create, mine, rig
 from core import versions
 from core.errors import DomainError, InvalidInput
 from core.filters import listing
-from core.htmx import leave, page
+from core.htmx import leave, page, shared_page
 
 FORM = "catalog/gateways/form.html"
 ORDERS = {
@@ -36,11 +36,11 @@ ORDERS = {
 
 @login_required
 @require_safe
-def gateways(request: HttpRequest) -> HttpResponse:
+@shared_page("catalog/gateways/list.html", "gateway-rows")
+def gateways(request: HttpRequest) -> dict[str, Any]:
     rows = stories.gateway_rows(mine(request, Gateway))
     chosen = GatewayFilter(request.GET, rows, request=request)
-    context = listing(request, chosen, ORDERS) | {"may_create": may_create(request)}
-    return page(request, "catalog/gateways/list.html", "gateway-rows", context)
+    return listing(request, chosen, ORDERS) | {"may_create": may_create(request)}
 
 
 @login_required

@@ -16,7 +16,7 @@ from catalog.filters import ProductFilter
 from catalog.models import Product
 from catalog.views.shared import may_create, mine, rights, visible
 from core.filters import listing
-from core.htmx import page
+from core.htmx import page, shared_page
 
 ORDERS = {
     "name": (_("By name"), ["name", "version", "pk"]),
@@ -28,7 +28,8 @@ ORDERS = {
 
 @login_required
 @require_safe
-def products(request: HttpRequest) -> HttpResponse:
+@shared_page("catalog/products/list.html", "product-rows")
+def products(request: HttpRequest) -> dict[str, Any]:
     rows = mine(request, Product)
     chosen = ProductFilter(request.GET, stories.product_rows(rows), request=request)
     context = listing(request, chosen, ORDERS) | {
@@ -36,7 +37,7 @@ def products(request: HttpRequest) -> HttpResponse:
         "may_create": may_create(request),
     }
     context["products"] = stories.with_cells(context["page"])
-    return page(request, "catalog/products/list.html", "product-rows", context)
+    return context
 
 
 @login_required

@@ -25,7 +25,7 @@ from catalog.views.shared import creating_in, may_create, mine, rights, visible
 from core import versions
 from core.errors import DomainError
 from core.filters import listing
-from core.htmx import attempt, leave, page
+from core.htmx import attempt, leave, page, shared_page
 from core.pages import terms
 
 FORM = "catalog/services/form.html"
@@ -42,15 +42,15 @@ ORDERS = {
 
 @login_required
 @require_safe
-def services(request: HttpRequest) -> HttpResponse:
+@shared_page("catalog/services/list.html", "service-rows")
+def services(request: HttpRequest) -> dict[str, Any]:
     rows = mine(request, ApiService)
     chosen = ApiServiceFilter(request.GET, _counted(rows), request=request)
     waiting = mine(request, ApiImport).exclude(status=ImportStatus.APPLIED)
-    context = listing(request, chosen, ORDERS) | {
+    return listing(request, chosen, ORDERS) | {
         "may_create": may_create(request),
         "waiting": waiting.defer("document").select_related("created_by", "service")[:WAITING],
     }
-    return page(request, "catalog/services/list.html", "service-rows", context)
 
 
 @login_required

@@ -31,7 +31,7 @@ from clusters.services import regions as region_service
 from clusters.services import tokens as token_service
 from clusters.services.manifests import kubernetes_manifest
 from core import versions
-from core.api import VisibleMixin, ok, validated
+from core.api import SharedListMixin, VisibleMixin, ok, shared, validated
 from core.errors import InvalidInput
 
 ORDERINGS = [
@@ -53,7 +53,7 @@ IN_USE = OpenApiResponse(description="`cluster_in_use`: names the agents and pub
 @extend_schema_view(
     list=extend_schema(summary="List clusters", responses=shapes.ClusterSerializer(many=True))
 )
-class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+class ClusterViewSet(VisibleMixin, SharedListMixin, viewsets.GenericViewSet):
     """An operator's clusters. `X-Organization` says where a new one is created."""
 
     model = Cluster
@@ -159,7 +159,7 @@ class ClusterViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSe
         "and the operator's own. A cluster registered with another name adds it.",
     )
 )
-class RegionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+class RegionViewSet(SharedListMixin, viewsets.GenericViewSet):
     queryset = Region.objects.none()
     serializer_class = shapes.RegionSerializer
     filterset_class = RegionFilter
@@ -239,6 +239,7 @@ class Overview(viewsets.ViewSet):
     @extend_schema(
         summary="Read the overview", responses={200: shapes.FleetSerializer, 403: NO_OPERATOR}
     )
+    @shared
     def retrieve(self, request: Request) -> Response:
         """Clusters by status, agents by version, deployments of the last 24 hours, what needs a look."""
         organization = request.organization
@@ -255,7 +256,7 @@ class Overview(viewsets.ViewSet):
     list=extend_schema(summary="List agents", responses=shapes.AgentRowSerializer(many=True))
 )
 class AgentViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+    VisibleMixin, SharedListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
     model = Agent
     queryset = Agent.objects.none()
@@ -279,7 +280,7 @@ class AgentViewSet(
 
 @extend_schema(tags=["Clusters (provider)"])
 @extend_schema_view(list=extend_schema(summary="List the clusters that you may publish to"))
-class OfferedClusterViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+class OfferedClusterViewSet(SharedListMixin, viewsets.GenericViewSet):
     queryset = Cluster.objects.none()
     serializer_class = shapes.ProviderClusterSerializer
     filterset_class = OfferedClusterFilter

@@ -15,11 +15,15 @@ from clusters.models import (
     RegistrationToken,
 )
 from clusters.services.clusters import announce, announce_to_providers
+from core import answers
 
 
 def announce_lapsed(*, after: datetime, until: datetime) -> None:
     """Have pages re-read what changed by itself: later than `after`, and by `until`."""
-    for cluster in lapsed(after, until):
+    clusters = list(lapsed(after, until))
+    if clusters:
+        answers.outdate()
+    for cluster in clusters:
         announce(cluster)
         if cluster.maintenance_until and after < cluster.maintenance_until <= until:
             announce_to_providers(cluster)

@@ -19,7 +19,7 @@ from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
 from clusters.views.shared import visible
 from core.filters import listing, segments
-from core.htmx import page
+from core.htmx import page, shared_page
 from core.pages import page_of
 
 TRAIL_SIZE = 50
@@ -34,17 +34,17 @@ SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 
 @login_required
 @require_safe
-def clusters(request: HttpRequest) -> HttpResponse:
+@shared_page("clusters/list.html", "cluster-rows")
+def clusters(request: HttpRequest) -> dict[str, Any]:
     mine = _mine(request)
     chosen = ClusterFilter(request.GET, stories.rows(mine), request=request)
-    context = listing(request, chosen, ORDERS) | {
+    return listing(request, chosen, ORDERS) | {
         "segments": segments(request, ClusterFilter, mine.with_bare_status(), SEGMENTS),
         "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
         "labels": label_pairs(mine),
         "sync": [(value, label, value == request.GET.get("in_sync")) for value, label in SYNC],
         "may_register": may_register(request),
     }
-    return page(request, "clusters/list.html", "cluster-rows", context)
 
 
 @login_required

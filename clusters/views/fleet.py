@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +17,7 @@ from clusters.filters import AgentFilter
 from clusters.models import Agent
 from clusters.views.browse import may_register
 from core.filters import listing
-from core.htmx import page
+from core.htmx import shared_page
 
 STATES = [("", _("All")), ("active", _("Active")), ("inactive", _("Inactive"))]
 
@@ -26,13 +28,18 @@ def overview(request: HttpRequest) -> HttpResponse:
     organization = request.organization
     if organization is None or organization.kind != Kind.OPERATOR:
         return redirect("home")
-    context = {"fleet": fleet.of(organization), "may_register": may_register(request)}
-    return page(request, "clusters/overview.html", "overview-live", context)
+    return _overview(request)
+
+
+@shared_page("clusters/overview.html", "overview-live")
+def _overview(request: HttpRequest) -> dict[str, Any]:
+    return {"fleet": fleet.of(request.organization), "may_register": may_register(request)}
 
 
 @login_required
 @require_safe
-def agents(request: HttpRequest) -> HttpResponse:
+@shared_page("clusters/agents.html", "agent-rows")
+def agents(request: HttpRequest) -> dict[str, Any]:
     """The lost ones first; those revoked only when asked for."""
     mine = Agent.objects.visible_to(request.user).filter(cluster__organization=request.organization)
     live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
@@ -40,8 +47,7 @@ def agents(request: HttpRequest) -> HttpResponse:
     rows = rows.select_related("cluster").annotate(desired=F("cluster__state__desired_generation"))
     ordered = rows.order_by(live, "cluster__name", "name", "pk")
     versions = mine.values_list("version", flat=True)
-    context = listing(request, AgentFilter(request.GET, ordered, request=request)) | {
+    return listing(request, AgentFilter(request.GET, ordered, request=request)) | {
         "states": [*STATES, ("revoked", _("Revoked"))],
         "versions": versions.exclude(version="").order_by("version").distinct(),
     }
-    return page(request, "clusters/agents.html", "agent-rows", context)

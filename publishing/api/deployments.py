@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts import access
 from accounts.models import Role
-from core.api import VisibleMixin, validated
+from core.api import SharedListMixin, VisibleMixin, validated
 from publishing.api import bodies
 from publishing.api import serializers as shapes
 from publishing.api.answers import CONFLICT, TAGS, deployments_for
@@ -33,7 +33,7 @@ from publishing.services import recovery
     ),
 )
 class DeploymentViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+    VisibleMixin, SharedListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
     model = Deployment
     queryset = Deployment.objects.none()

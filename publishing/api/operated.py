@@ -5,7 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 
-from core.api import VisibleMixin
+from core.api import SharedListMixin, VisibleMixin
 from publishing import operated
 from publishing.api import serializers as shapes
 from publishing.api.answers import with_verdicts
@@ -59,7 +59,7 @@ class OperatedPublishSerializer(serializers.ModelSerializer):
     retrieve=extend_schema(summary="Read a publish on one of your clusters"),
 )
 class OperatedPublishViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+    VisibleMixin, SharedListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
     queryset = ProductPublish.objects.none()
     serializer_class = OperatedPublishSerializer
@@ -79,7 +79,7 @@ class OperatedPublishViewSet(
     retrieve=extend_schema(summary="Read a deployment on one of your clusters"),
 )
 class OperatedDeploymentViewSet(
-    VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+    VisibleMixin, SharedListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
     queryset = Deployment.objects.none()
     serializer_class = shapes.DeploymentSerializer

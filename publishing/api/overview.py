@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Kind
+from core.api import shared
 from publishing import overview
 
 
@@ -47,6 +48,7 @@ class Overview(viewsets.ViewSet):
             403: OpenApiResponse(description="You do not work in a provider organization."),
         },
     )
+    @shared
     def retrieve(self, request: Request) -> Response:
         organization = request.organization
         if organization is None or organization.kind != Kind.PROVIDER:

@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
     extend_schema,
     extend_schema_view,
 )
-from rest_framework import mixins, viewsets
+from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,7 +21,7 @@ from accounts import access
 from accounts.models import Kind, Role
 from catalog.models import Product
 from core import versions
-from core.api import VisibleMixin, ok, validated
+from core.api import SharedListMixin, VisibleMixin, ok, validated
 from core.errors import InvalidInput
 from publishing.api import bodies
 from publishing.api import serializers as shapes
@@ -50,7 +50,7 @@ MAX_DIGITS = 9  # of a revision's number
         summary="List publishes", responses=shapes.ProductPublishSerializer(many=True)
     )
 )
-class ProductPublishViewSet(VisibleMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
+class ProductPublishViewSet(VisibleMixin, SharedListMixin, viewsets.GenericViewSet):
     """Products on clusters. Creating dispatches nothing; publishing is an act of its own."""
 
     model = ProductPublish
@@ -262,7 +262,7 @@ def _number(request: Request, name: str) -> int | None:
 
 
 @extend_schema(tags=TAGS)
-class ProductsPublishesViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+class ProductsPublishesViewSet(SharedListMixin, viewsets.GenericViewSet):
     """The publishes of one product."""
 
     queryset = ProductPublish.objects.none()

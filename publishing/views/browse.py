@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
 from core.filters import listing
-from core.htmx import page
+from core.htmx import page, shared_page
 from core.pages import page_of
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
@@ -32,7 +32,10 @@ MAX_DIGITS = 9
 
 @login_required
 @require_safe
-def publishes(request: HttpRequest) -> HttpResponse:
+@shared_page(
+    "publishing/list.html", "publish-rows", own=lambda request: {"drafts": _drafts(request)}
+)
+def publishes(request: HttpRequest) -> dict[str, Any]:
     mine = own(request)
     chosen = ProductPublishFilter(request.GET, stories.rows(mine).order_by("-created_at", "pk"))
     groups = mine.order_by().values_list("status", "cluster", "cluster__name")
@@ -41,14 +44,12 @@ def publishes(request: HttpRequest) -> HttpResponse:
     for status, cluster, name, count in groups.annotate(Count("pk")):
         counts[status] += count
         clusters[cluster] = name
-    context = listing(request, chosen) | {
+    return listing(request, chosen) | {
         "segments": [("", _("All"), sum(counts.values()))]
         + [(value, label, counts[value]) for value, label in Status.choices],
-        "drafts": _drafts(request),
         "clusters": sorted(clusters.items(), key=lambda each: each[1]),
         "environments": Environment.values,
     }
-    return page(request, "publishing/list.html", "publish-rows", context)
 
 
 @login_required
@@ -92,7 +93,8 @@ def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
 
 @login_required
 @require_safe
-def deployments(request: HttpRequest) -> HttpResponse:
+@shared_page("publishing/deployments.html", "deployment-rows")
+def deployments(request: HttpRequest) -> dict[str, Any]:
     rows = Deployment.objects.filter(publish__in=own(request))
     listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
     context = listing(request, DeploymentFilter(request.GET, listed)) | {
@@ -104,7 +106,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
     if asked := context["asked"].get("product_publish_id"):
         named = own(request).select_related("product", "cluster")
         context["only"] = named.filter(pk=asked).first()
-    return page(request, "publishing/deployments.html", "deployment-rows", context)
+    return context
 
 
 @login_required

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from clusters.models import Cluster
 from core.filters import listing
-from core.htmx import page
+from core.htmx import page, shared_page
 from publishing import operated, stories
 from publishing.filters import DeploymentFilter
 from publishing.models import Environment
@@ -20,19 +21,19 @@ from publishing.states import Kind, Progress
 
 @login_required
 @require_safe
-def deployments(request: HttpRequest) -> HttpResponse:
+@shared_page("publishing/operated/deployments.html", "deployment-rows")
+def deployments(request: HttpRequest) -> dict[str, Any]:
     """Of every provider, on the active organization's clusters."""
     organization = request.organization  # type: ignore[attr-defined]
     mine = Cluster.objects.visible_to(request.user).filter(organization=organization)
     rows = operated.deployments(request.user).filter(publish__cluster__in=mine.values("pk"))
     listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
-    context = listing(request, DeploymentFilter(request.GET, listed)) | {
+    return listing(request, DeploymentFilter(request.GET, listed)) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
         "environments": Environment.choices,
         "clusters": mine.order_by("name").values_list("pk", "name"),
     }
-    return page(request, "publishing/operated/deployments.html", "deployment-rows", context)
 
 
 @login_required

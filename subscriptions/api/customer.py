@@ -14,14 +14,14 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.models import Kind, Role
 from core import versions
-from core.api import VersionedMixin, VisibleMixin, validated
+from core.api import SharedListMixin, VersionedMixin, VisibleMixin, validated
 from subscriptions import filters
 from subscriptions.api import serializers
 from subscriptions.models import Application, Credential, Subscription
 from subscriptions.services import applications, credentials, subscriptions
 
 
-class CustomerViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet):
+class CustomerViewSet(SharedListMixin, VisibleMixin, viewsets.ReadOnlyModelViewSet):
     """Rows of the consumers that the user works for."""
 
     def creating_in(self) -> Any:

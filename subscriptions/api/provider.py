@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.models import Role
 from core import versions
-from core.api import VersionedMixin, VisibleMixin, validated
+from core.api import SharedListMixin, VersionedMixin, VisibleMixin, validated
 from publishing.models import ProductPublish
 from subscriptions import filters
 from subscriptions.api import serializers
@@ -28,7 +28,7 @@ from subscriptions.states import OPEN
 class PlanViewSet(
     VersionedMixin,
     VisibleMixin,
-    mixins.ListModelMixin,
+    SharedListMixin,
     mixins.RetrieveModelMixin,
     viewsets.GenericViewSet,
 ):
@@ -87,7 +87,7 @@ class PlanViewSet(
         return plan.pk
 
 
-class ProvidedSubscriptionViewSet(viewsets.ReadOnlyModelViewSet):
+class ProvidedSubscriptionViewSet(SharedListMixin, viewsets.ReadOnlyModelViewSet):
     """Subscriptions to the provider's publishes."""
 
     queryset = Subscription.objects.none()

@@ -6,13 +6,14 @@ from django.db.models import Exists, OuterRef, Prefetch
 from rest_framework import permissions, viewsets
 
 from catalog.models import Product
+from core.api import SharedListMixin
 from publishing.models import ProductPublish, Visibility
 from publishing.states import Status
 from subscriptions import filters
 from subscriptions.api import serializers
 
 
-class PublicProductViewSet(viewsets.ReadOnlyModelViewSet):
+class PublicProductViewSet(SharedListMixin, viewsets.ReadOnlyModelViewSet):
     """Products with a live, public publish, and the plans of those."""
 
     queryset = Product.objects.none()

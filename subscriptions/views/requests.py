@@ -22,7 +22,7 @@ from accounts.models import Kind
 from catalog.models import Product
 from core.errors import InvalidInput
 from core.filters import listing, segments
-from core.htmx import add_error, leave, page
+from core.htmx import add_error, leave, page, shared_page
 from core.pages import terms
 from subscriptions.filters import SubscriptionFilter
 from subscriptions.forms import ReasonForm
@@ -51,7 +51,8 @@ RANK = Case(
 
 @login_required
 @require_safe
-def subscriptions(request: HttpRequest) -> HttpResponse:
+@shared_page("subscriptions/requests/list.html", "request-rows")
+def subscriptions(request: HttpRequest) -> dict[str, Any]:
     rows = _mine(request)
     # Joins where each row has its own; few consumers are behind many applications.
     told = (
@@ -71,7 +72,7 @@ def subscriptions(request: HttpRequest) -> HttpResponse:
         "may_work": _may_work(request),
     }
     context["some_wait"] = any(row.status == Status.PENDING for row in context["page"])
-    return page(request, "subscriptions/requests/list.html", "request-rows", context)
+    return context
 
 
 @login_required
