@@ -264,6 +264,11 @@ class Deployment(models.Model):
                 | Q(kind=Kind.WITHDRAW, revision=None),
             ),
         ]
+        # The overviews show the newest and count those of the last day, however long the history.
+        indexes = [
+            models.Index(name="publishing_deployment_newest", fields=["-created_at", "-number"]),
+            models.Index(name="publishing_deployment_finished", fields=["finished_at"]),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.kind}"

@@ -123,7 +123,7 @@ def _attention(mine: ProductPublishQuerySet) -> list[Any]:
 
 def _reasons(mine: ProductPublishQuerySet) -> Iterator[tuple[str, ProductPublishQuerySet]]:
     """The worst first; a publish counts for the first that names it. An open deployment is the newest."""
-    yield FAILED, mine.filter(Exists(_failed().filter(publish=OuterRef("pk"))))
+    yield FAILED, mine.annotate(newest=_newest("status")).filter(newest=Progress.FAILED)
     live = mine.filter(status=Status.PUBLISHED)
     away = _away(live)
     yield NO_AGENT, live.filter(cluster__in=away[ClusterStatus.INACTIVE])
@@ -131,12 +131,6 @@ def _reasons(mine: ProductPublishQuerySet) -> Iterator[tuple[str, ProductPublish
     yield PARTLY, live.filter(~Exists(opened)).missed()
     yield WAITING, mine.filter(Exists(opened.filter(status=Progress.QUEUED)))
     yield MAINTENANCE, live.filter(cluster__in=away[ClusterStatus.MAINTENANCE])
-
-
-def _failed() -> QuerySet[Deployment]:
-    """What failed and was not tried again."""
-    later = Deployment.objects.filter(publish=OuterRef("publish"), number__gt=OuterRef("number"))
-    return Deployment.objects.filter(~Exists(later), status=Progress.FAILED)
 
 
 def _away(live: ProductPublishQuerySet) -> Mapping[str, list[Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -14,6 +16,7 @@ from tests.factories.publishing import (
     AgentPublishFactory,
     DeploymentFactory,
     ProductPublishFactory,
+    PublishRevisionFactory,
 )
 from tests.factories.subscriptions import PlanFactory, SubscriptionFactory
 
@@ -76,6 +79,48 @@ def test_what_needs_attention_comes_worst_first(provider):
         (paused.pk, "maintenance"),
     ]
     assert calm.pk not in {row.pk for row in shown}
+
+
+def test_a_failure_that_was_made_good_is_none(provider):
+    publish = live(provider, active=True)
+    ended = {"publish": publish, "revision": publish.live_revision, "finished_at": timezone.now()}
+    DeploymentFactory(**ended, status=Progress.FAILED)
+    assert [row.why for row in overview.of(provider).attention] == ["failed"]
+
+    DeploymentFactory(**ended, status=Progress.SUCCEEDED)
+    assert overview.of(provider).attention == []
+
+
+def test_each_is_told_once_for_the_worst_of_its_reasons(provider):
+    """Queued on a cluster without an agent; a draft only waits."""
+    lost = live(provider, inactive=True)
+    DeploymentFactory(publish=lost, revision=lost.live_revision, status=Progress.QUEUED)
+    draft = ProductPublishFactory(organization=provider)
+    revision = PublishRevisionFactory(publish=draft)
+    DeploymentFactory(publish=draft, revision=revision, status=Progress.QUEUED, detail="no agent")
+
+    shown = overview.of(provider).attention
+
+    assert [(row.pk, row.why) for row in shown] == [(lost.pk, "no_agent"), (draft.pk, "waiting")]
+    assert shown[1].newest_detail == "no agent"
+
+
+def test_a_full_list_holds_the_newest_of_the_worst(provider, monkeypatch):
+    monkeypatch.setattr(overview, "SHOWN", 2)
+    paused = live(provider, active=True, maintenance=True)
+    older, newer = live(provider, inactive=True), live(provider, inactive=True)
+    for number, publish in enumerate([older, newer]):
+        DeploymentFactory(
+            publish=publish,
+            revision=publish.live_revision,
+            status=Progress.SUCCEEDED,
+            created_at=timezone.now() - timedelta(hours=2 - number),
+            finished_at=timezone.now(),
+        )
+
+    assert [row.pk for row in overview.of(provider).attention] == [newer.pk, older.pk]
+    monkeypatch.setattr(overview, "SHOWN", 3)
+    assert overview.of(provider).attention[2].pk == paused.pk
 
 
 def test_what_some_agent_does_not_serve_needs_attention(provider, as_viewer):
