@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -67,7 +67,12 @@ class Fleet:
         return sum(self.outcomes.values()) + self.running
 
 
-def of(organization: Organization) -> Fleet:
+def of(
+    organization: Organization,
+    *,
+    tell: Callable[[ClusterQuerySet], ClusterQuerySet] = stories.in_trouble,
+) -> Fleet:
+    """`tell`: what to know of the clusters that need attention; asked only for those shown."""
     mine: ClusterQuerySet = Cluster.objects.filter(organization=organization)
     judged = _judged(mine)
     statuses = Counter(stories.STATUSES[row.attention] for row in judged)
@@ -80,7 +85,7 @@ def of(organization: Organization) -> Fleet:
         outcomes=outcomes,
         running=running,
         out_of_sync=sum(row.out_of_sync for row in judged),
-        attention=_told(mine, troubled[:SHOWN]),
+        attention=_in_order(tell(mine), troubled[:SHOWN]),
         attention_total=min(len(troubled), SHOWN + 1),
         events=list(_events(organization)[: stories.RECENT]),
     )
@@ -127,8 +132,6 @@ def _events(organization: Organization) -> QuerySet[AuditEvent]:
     return rows.filter(object_type__startswith="clusters.")
 
 
-def _told(mine: ClusterQuerySet, wanted: list[Any]) -> list[Any]:
-    """In this order, with what the page and the API say of each."""
-    rows = stories.with_trouble(mine.with_status().with_progress().with_capabilities())
+def _in_order(rows: ClusterQuerySet, wanted: list[Any]) -> list[Any]:
     found = rows.in_bulk(wanted)
     return [found[pk] for pk in wanted if pk in found]

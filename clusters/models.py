@@ -89,13 +89,20 @@ class ClusterQuerySet(TenantQuerySet):
         """
         now = now or timezone.now()
         joined = Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)
-        heard = Agent.objects.filter(cluster=OuterRef("pk"), last_heartbeat_at__isnull=False)
         live = joined.filter(live_agents(now=now))
-        lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
-        return self.with_bare_status(now).annotate(
+        return self.with_dated_status(now).annotate(
             agent_count=Coalesce(_of_each(joined, Count("pk")), 0),
             active_agent_count=Coalesce(_of_each(live, Count("pk")), 0),
             last_heartbeat=_of_each(joined, Max("last_heartbeat_at")),
+        )
+
+    def with_dated_status(self, now: datetime | None = None) -> ClusterQuerySet:
+        """Annotate the status and since when."""
+        now = now or timezone.now()
+        heard = Agent.objects.filter(cluster=OuterRef("pk"), last_heartbeat_at__isnull=False)
+        live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
+        return self.with_bare_status(now).annotate(
             # In the order of the status itself, without saying it once more for each.
             status_since=Case(
                 When(in_maintenance(now), then=F("maintenance_since")),

@@ -74,7 +74,13 @@ def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
     )
 
 
-def with_trouble(clusters: ClusterQuerySet, now: datetime | None = None) -> ClusterQuerySet:
+def in_trouble(clusters: ClusterQuerySet) -> ClusterQuerySet:
+    """What the overview says of a cluster that needs attention."""
+    now = timezone.now()
+    return with_trouble(clusters.with_dated_status(now).with_progress(now), now)
+
+
+def with_trouble(clusters: ClusterQuerySet, now: datetime) -> ClusterQuerySet:
     """Annotate the first live agent that could not apply everything, and what it said."""
     rows = Agent.objects.live(now).filter(~Q(last_error=""), cluster=OuterRef("pk"))
     shown = rows.order_by("name").values(json=JSONObject(agent="name", error="last_error"))

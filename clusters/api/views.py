@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Prefetch, prefetch_related_objects
+from django.db.models import F, Prefetch
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
@@ -24,7 +24,7 @@ from clusters.filters import (
     RegionFilter,
     TokenFilter,
 )
-from clusters.models import Agent, Cluster, Region, RegistrationToken
+from clusters.models import Agent, Cluster, ClusterQuerySet, Region, RegistrationToken
 from clusters.services import agents as agent_service
 from clusters.services import clusters as service
 from clusters.services import regions as region_service
@@ -66,8 +66,7 @@ class ClusterViewSet(VisibleMixin, SharedListMixin, viewsets.GenericViewSet):
     versioned_reads = ("retrieve",)
 
     def get_queryset(self):
-        rows = super().get_queryset().with_status().with_progress().with_capabilities()
-        return rows.prefetch_related("open_to")
+        return _answered(super().get_queryset())
 
     @extend_schema(
         summary="Register a cluster",
@@ -245,10 +244,12 @@ class Overview(viewsets.ViewSet):
         organization = request.organization
         if organization is None or organization.kind != Kind.OPERATOR:
             raise PermissionDenied(_("Only operator organizations have clusters."))
-        found = fleet.of(organization)
-        rows: Any = found.attention
-        prefetch_related_objects(rows, "open_to")
-        return Response(shapes.FleetSerializer(found).data)
+        return Response(shapes.FleetSerializer(fleet.of(organization, tell=_answered)).data)
+
+
+def _answered(clusters: ClusterQuerySet) -> ClusterQuerySet:
+    """With all that one answer shows."""
+    return clusters.with_status().with_progress().with_capabilities().prefetch_related("open_to")
 
 
 @extend_schema(tags=["Clusters (operator)"])
