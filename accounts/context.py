@@ -6,11 +6,14 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
 
 from accounts import navigation
 from accounts.access import works_in
 from accounts.models import Notice, Organization
+from core import answers
 
 THEMES = {"light", "dark"}
 NOTICES = 3
@@ -32,9 +35,18 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "persona": organization.kind if organization else "",
         "may_write": organization is not None and works_in(user, organization),
         # Lazy: a partial does not show them.
-        "navigation": SimpleLazyObject(lambda: navigation.links(request, organization)),
+        "navigation": SimpleLazyObject(lambda: _navigation(request, organization)),
         "notices": SimpleLazyObject(lambda: _notices(user, organization)),
     }
+
+
+def _navigation(request: Any, organization: Organization | None) -> SafeString:
+    def make() -> str:
+        links = navigation.links(request, organization)
+        return render_to_string("accounts/_navigation.html", {"links": links})
+
+    what = "navigation", request.standing, request.user.is_staff
+    return SafeString(answers.shared(request, what, make))
 
 
 def _notices(user: Any, organization: Organization | None) -> list[Notice]:

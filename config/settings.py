@@ -152,7 +152,7 @@ CACHES = {
     "answers": {
         "BACKEND": LOCAL_CACHE,
         "LOCATION": "answers",
-        "TIMEOUT": 1,
+        "TIMEOUT": 5,
         "OPTIONS": {"MAX_ENTRIES": 200},
     },
 }

@@ -6,7 +6,9 @@ Each change makes every open page read its list anew, of everybody who watches i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.cache import caches
@@ -14,24 +16,30 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
+TURNS = [threading.Lock() for _number in range(64)]
+PATIENCE = 1.0  # seconds
+
 
 def shared(request: HttpRequest, what: tuple[Any, ...], make: Callable[[], str]) -> str:
     """`make()`, or what it gave for the same `what`, address and language while nothing was committed since.
 
-    Such an answer tells the same rows as a new one would, and what follows from the clock is a second old at
+    Such an answer tells the same rows as a new one would, and what follows from the clock is seconds old at
     most (CACHES["answers"]). `what` has to name all else that the answer depends on: above all, who asks.
     Made anew for `Cache-Control: no-cache`, and inside a transaction.
     """
-    seen = None if "no-cache" in request.headers.get("Cache-Control", "") else _snapshot()
-    if seen is None:
+    if connection.in_atomic_block or "no-cache" in request.headers.get("Cache-Control", ""):
         return make()
+    seen = _snapshot(request)
     asked = (*what, request.get_full_path(), get_language())
     place = hashlib.sha256(repr(asked).encode()).hexdigest()
-    then, answer = caches["answers"].get(place, (None, ""))
-    if then != seen:
-        answer = make()
-        # Together with what was seen before it was made: a commit meanwhile is in it or not.
-        caches["answers"].set(place, (seen, answer))
+    answer = _made(place, seen)
+    if answer is None:
+        with _turn(place):
+            answer = _made(place, seen)
+            if answer is None:
+                answer = make()
+                # With what was seen before it was made: it may hold more, never less.
+                caches["answers"].set(place, (seen, answer))
     return answer
 
 
@@ -44,14 +52,31 @@ def outdate() -> None:
         cursor.execute("SELECT pg_current_xact_id()")
 
 
-def _snapshot() -> str | None:
-    """Which transactions are visible now: while it stays the same, so does every row.
+def _made(place: str, seen: str) -> str | None:
+    then, answer = caches["answers"].get(place, (None, None))
+    return answer if then == seen else None
 
-    None inside a transaction, since it does not tell that one's own writes.
+
+@contextmanager
+def _turn(place: str) -> Iterator[None]:
+    """One thread makes it, others of the process wait for it. Never for long: they can make it themselves."""
+    lock = TURNS[hash(place) % len(TURNS)]
+    held = lock.acquire(timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
+
+
+def _snapshot(request: Any) -> str:
+    """Which transactions are visible: while it stays the same, so does every row. Asked once for a reading.
+
+    Inside a transaction it would not tell that one's own writes.
     https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
     """
-    if connection.in_atomic_block:
-        return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_snapshot()::text")
-        return cursor.fetchone()[0]
+    if request.method not in {"GET", "HEAD"} or not hasattr(request, "snapshot"):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            (request.snapshot,) = cursor.fetchone()
+    return request.snapshot
