@@ -11,8 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from clusters.models import Agent, live_agents
-from publishing.models import Deployment, DeploymentVerdict, ProductPublish
+from publishing.models import Deployment, DeploymentVerdict, ProductPublish, should_serve
 from publishing.services import deployments, quorum
 from publishing.services.desired import bundle, manifest, manifest_tag, secret, tagged_manifest
 from publishing.services.reports import record_state
@@ -90,12 +89,10 @@ def _unsettled(cluster_ids: list[UUID]) -> list[UUID]:
     asked = DeploymentVerdict.objects.filter(
         deployment=OuterRef(OuterRef("pk")), agent=OuterRef("pk")
     ).exclude(outcome=Outcome.STALE)
-    newcomers = Agent.objects.filter(
-        live_agents(now=now),
-        ~Exists(asked),
-        cluster=OuterRef("publish__cluster"),
-        gateway_classes__contains=[OuterRef("publish__gateway__gateway_class")],
+    drivers = should_serve(
+        OuterRef("publish__cluster"), OuterRef("publish__gateway__gateway_class")
     )
+    newcomers = drivers.live(now).filter(~Exists(asked))
     verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk"))
     lost = verdicts.filter(
         quorum.absent_agents(now, "agent__") | Q(agent__revoked_at__isnull=False),
