@@ -77,8 +77,8 @@ def shared_page(
 
 
 class _Personal:
-    def __str__(self) -> str:
-        raise RuntimeError("What colleagues share cannot show what is one reader's own.")
+    def __str__(self, name: str = "") -> str:
+        raise RuntimeError(f"What colleagues share cannot show what is one reader's own. {name}")
 
     __getattr__ = __str__
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, Prefetch, prefetch_related_objects
 
 from core.errors import DomainError
@@ -30,6 +31,7 @@ __all__ = [
 
 # Of a subscription; its own context lies above this one.
 SERVED = ("active", "suspended")
+OTHERS = 50  # revisions to compare one with
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,10 @@ def affected(publish: ProductPublish) -> Affected:
 
 
 def compare_revisions(publish: ProductPublish, *, number: int, other: int | None = None) -> Preview:
-    """From revision `other` (what is live, when not given) to revision `number`."""
-    after = publish.revisions.get(number=number)
+    """From revision `other` (what is live, when not given) to revision `number`, which knows the others."""
+    numbers = PublishRevision.objects.filter(publish=publish).exclude(number=number)
+    others = ArraySubquery(numbers.order_by("-number").values("number")[:OTHERS])
+    after = publish.revisions.annotate(others=others).get(number=number)
     before = publish.live_revision if other is None else publish.revisions.get(number=other)
     return Preview(before, after, compare(_document(before), _document(after)))
 

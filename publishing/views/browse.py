@@ -153,7 +153,7 @@ def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, A
         "number": number,
         "other": against,
         "preview": preview,
-        "numbers": publish.revisions.exclude(number=number).values_list("number", flat=True)[:50],
+        "numbers": preview.after.others,
         "affected": compared.affected(publish),
     }
 
