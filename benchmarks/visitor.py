@@ -32,8 +32,8 @@ class Visitor:
     def cookie(self) -> str:
         return "; ".join(f"{name}={value}" for name, value in self._http.cookies.items())
 
-    def get(self, path: str) -> httpx.Response:
-        return self._http.get(path).raise_for_status()
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self._http.get(path, headers=headers).raise_for_status()
 
     def post(self, path: str, **data: str) -> httpx.Response:
         token = self._http.cookies["csrftoken"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Event, Thread
 from typing import Any
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from benchmarks import wrk
 from benchmarks.figures import Result
@@ -69,28 +70,26 @@ PAGES = {
 
 def run(result: Result, *, quick: bool) -> None:
     with started(pages=True) as stack:
-        people = _grow(quick=quick)
+        _grow(quick=quick)
         sockets = _sockets(stack)
         with _beating():
-            operator = Visitor(stack.url, OPERATOR, people[OPERATOR])
+            readers = {email: _readers(stack, email) for email in PAGES}
             for email, pages in PAGES.items():
-                readers = _readers(stack, email)
                 for page in pages:
-                    _load(result, stack, readers, page, seconds=2 if quick else 6)
+                    _load(result, stack, readers[email], page, seconds=2 if quick else 10)
             _queries(result)
-            _live(result, stack, operator, sockets, 5 if quick else 30)
-            _weight(result, operator)
+            _live(result, stack, readers[OPERATOR], sockets, 5 if quick else 30)
+            _weight(result, readers[OPERATOR][0])
 
 
-def _grow(*, quick: bool) -> dict[str, str]:
-    """The data of `manage.py seed_large`; answers who signs in with what."""
+def _grow(*, quick: bool) -> None:
+    """The data of `manage.py seed_large`."""
     from subscriptions.management.demo import large, people
 
     everybody = people.ensure()
     small = large.Size(clusters=20, agents=100, products=50, publishes=200, subscriptions=200)
     for said in large.grow(everybody, small if quick else large.Size()):
         print(f"    {said}", flush=True)
-    return {row["email"]: row["password"] for row in people.logins()}
 
 
 @contextmanager
@@ -120,23 +119,23 @@ def _beating() -> Iterator[None]:
 # --- Load ------------------------------------------------------------------------------------------
 
 
-def _readers(stack: BenchStack, email: str) -> list[str]:
-    """The Cookie headers of so many colleagues of that user: half of them only read, half read Korean."""
+def _readers(stack: BenchStack, email: str) -> list[Visitor]:
+    """So many colleagues of that user: half of them only read, half read Korean."""
     from accounts.models import Membership, Role, User
 
     of = Membership.objects.get(user__email=email).organization
-    cookies = []
+    readers = []
     for number in range(USERS):
         who = f"reader-{number}-{email}"
         locale, role = ("en", "ko")[number % 2], (Role.MEMBER, Role.VIEWER)[number // 2 % 2]
         user = User.objects.create_user(who, WORD, name=who, locale=locale)
         Membership.objects.create(user=user, organization=of, role=role)
-        cookies.append(Visitor(stack.url, who, WORD).cookie)
-    return cookies
+        readers.append(Visitor(stack.url, who, WORD))
+    return readers
 
 
 def _load(
-    result: Result, stack: BenchStack, readers: list[str], page: str, *, seconds: int
+    result: Result, stack: BenchStack, readers: list[Visitor], page: str, *, seconds: int
 ) -> None:
     anew = _called(stack, readers, page, "no-cache", seconds)
     found = _called(stack, readers, page, "max-age=0", seconds)
@@ -149,11 +148,11 @@ def _load(
 
 
 def _called(
-    stack: BenchStack, readers: list[str], page: str, cache: str, seconds: int
+    stack: BenchStack, readers: list[Visitor], page: str, cache: str, seconds: int
 ) -> dict[str, Any]:
     used = {child: stack.cpu_seconds(child) for child in ("web", "postgres")}
     with NamedTemporaryFile("w") as cookies:
-        cookies.write("\n".join(readers))
+        cookies.write("\n".join(reader.cookie for reader in readers))
         cookies.flush()
         said = subprocess.run(
             [
@@ -245,8 +244,8 @@ def _sockets(stack: BenchStack) -> int:
     return port
 
 
-def _live(result: Result, stack: BenchStack, visitor: Visitor, port: int, times: int) -> None:
-    """From a change of a cluster, made through the service, until an open list of clusters was read anew."""
+def _live(result: Result, stack: BenchStack, readers: list[Visitor], port: int, times: int) -> None:
+    """From a change of a cluster, made through the service, until each open list was read anew."""
     from clusters.models import Cluster
     from clusters.services import clusters
     from subscriptions.management.demo import people
@@ -254,10 +253,19 @@ def _live(result: Result, stack: BenchStack, visitor: Visitor, port: int, times:
     everybody = people.ensure()
     cluster = Cluster.objects.filter(organization=everybody.platform).first()
     assert cluster
-    delays = []
-    headers = {"Cookie": visitor.cookie, "Origin": stack.url}
-    with connect(f"ws://127.0.0.1:{port}/ws/clusters", additional_headers=headers) as page:
+    delays: list[float] = []
+    with ExitStack() as stays, ThreadPoolExecutor(len(readers)) as threads:
+        pages = [stays.enter_context(_socket(stack, port, reader)) for reader in readers]
+
+        def read(page: ClientConnection, reader: Visitor) -> float:
+            page.recv(timeout=10)
+            reader.get("/operator/clusters", **{"HX-Request": "true"})
+            return time.monotonic()
+
         for number in range(times):
+            ends = [
+                threads.submit(read, *open_page) for open_page in zip(pages, readers, strict=True)
+            ]
             began = time.monotonic()
             clusters.set_maintenance(
                 actor=everybody.operator,
@@ -265,11 +273,14 @@ def _live(result: Result, stack: BenchStack, visitor: Visitor, port: int, times:
                 enabled=number % 2 == 0,
                 reason="Measuring",
             )
-            page.recv(timeout=10)
-            visitor.get("/operator/clusters")
-            delays.append(time.monotonic() - began)
+            delays += [end.result() - began for end in ends]
             time.sleep(0.5)  # the pulse comes four times a second at most
-    result.add_times("change → an open page read anew", delays, p99=1000)
+    result.add_times(f"change → each of {len(readers)} open pages read anew", delays, p99=1000)
+
+
+def _socket(stack: BenchStack, port: int, reader: Visitor) -> ClientConnection:
+    headers = {"Cookie": reader.cookie, "Origin": stack.url}
+    return connect(f"ws://127.0.0.1:{port}/ws/clusters", additional_headers=headers)
 
 
 # --- Weight ----------------------------------------------------------------------------------------
