@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONArray
 from django.utils import timezone
 
@@ -50,46 +50,46 @@ class Overview:
 
 
 def of(organization: Organization) -> Overview:
-    mine = ProductPublish.objects.filter(organization=organization)
-    counted, (outcomes, running) = _counts(organization), _deployments(organization)
-    statuses = dict(counted["of_statuses"])
+    counted = _counts(organization)
+    publishes, deployments = Counter(counted["by_status"]), Counter(counted["by_progress"])
     return Overview(
         products=counted["of_products"],
         services=counted["of_services"],
         requests=counted["of_requests"],
-        publishes={status: statuses.get(status, 0) for status in Status.values},
-        outcomes=outcomes,
-        running=running,
-        attention=_attention(mine),
+        publishes={status: publishes[status] for status in Status.values},
+        outcomes={each: deployments[each] for each in Progress.values if each not in OPEN},
+        running=sum(deployments[each] for each in OPEN),
+        attention=_attention(ProductPublish.objects.filter(organization=organization)),
         recent=list(_recent(organization)),
     )
 
 
-def _counts(organization: Organization) -> Mapping[str, Any]:
-    """Subscriptions are of a context above: reached by their relation."""
-
-    def number(rows: QuerySet, owner: str) -> Coalesce:
-        mine = rows.filter(**{owner: OuterRef("pk")}).order_by().values(owner)
-        return Coalesce(Subquery(mine.annotate(number=Count("pk")).values("number")), 0)
-
+def _counts(organization: Organization) -> dict[str, Any]:
+    """In one query. Subscriptions are of a context above: reached by their relation."""
     subscriptions = ProductPublish._meta.get_field("subscriptions").related_model.objects
-    publishes = ProductPublish.objects.filter(organization=OuterRef("pk")).order_by()
-    statuses = publishes.values("status").annotate(number=Count("pk"))
+    ended = Q(finished_at__gte=timezone.now() - DAY)
+    recent = Deployment.objects.filter(
+        ended | Q(finished_at=None), publish__organization=OuterRef("pk")
+    )
     numbers = {
-        "of_products": number(Product.objects, "organization"),
-        "of_services": number(ApiService.objects, "organization"),
-        "of_requests": number(subscriptions.filter(status="pending"), "publish__organization"),
-        "of_statuses": ArraySubquery(statuses.values_list(JSONArray("status", "number"))),
+        "of_products": _number(Product.objects, "organization"),
+        "of_services": _number(ApiService.objects, "organization"),
+        "of_requests": _number(subscriptions.filter(status="pending"), "publish__organization"),
+        "by_status": _by_status(ProductPublish.objects.filter(organization=OuterRef("pk"))),
+        "by_progress": _by_status(recent),
     }
-    return Organization.objects.filter(pk=organization.pk).values(**numbers).get()
+    counted = Organization.objects.filter(pk=organization.pk).values(**numbers).get()
+    return counted | {name: dict(counted[name]) for name in ("by_status", "by_progress")}
 
 
-def _deployments(organization: Organization) -> tuple[Mapping[str, int], int]:
-    here = Deployment.objects.filter(publish__organization=organization)
-    recent = here.filter(Q(finished_at__gte=timezone.now() - DAY) | Q(finished_at=None))
-    counted = Counter(dict(recent.order_by().values_list("status").annotate(Count("pk"))))
-    ended = [status for status in Progress.values if status not in OPEN]
-    return {status: counted[status] for status in ended}, sum(counted[status] for status in OPEN)
+def _number(rows: QuerySet, owner: str) -> Coalesce:
+    mine = rows.filter(**{owner: OuterRef("pk")}).order_by().values(owner)
+    return Coalesce(Subquery(mine.annotate(number=Count("pk")).values("number")), 0)
+
+
+def _by_status(rows: QuerySet) -> ArraySubquery:
+    counted = rows.order_by().values("status").annotate(number=Count("pk"))
+    return ArraySubquery(counted.values_list(JSONArray("status", "number")))
 
 
 def _recent(organization: Organization) -> QuerySet[Deployment]:
@@ -109,37 +109,35 @@ def _attention(mine: ProductPublishQuerySet) -> list[Any]:
     """Publishes whose newest deployment failed or waits, which some agent does not serve, or whose cluster
     cannot take changes now."""
     mine = mine.annotate(newest_at=_newest("created_at"))
-    why: dict[Any, str] = {}
-    for reason, rows in _reasons(mine):
-        others = rows.exclude(pk__in=why).order_by("-newest_at", "pk")
-        why |= dict.fromkeys(others.values_list("pk", flat=True)[: SHOWN - len(why)], reason)
-        if len(why) == SHOWN:  # what is less bad costs nothing then
+    ranks: dict[Any, int] = {}
+    for rows in _reasons(mine):
+        others = rows.exclude(pk__in=ranks).order_by("rank", "-newest_at", "pk")
+        ranks |= dict(others.values_list("pk", "rank")[: SHOWN - len(ranks)])
+        if len(ranks) == SHOWN:  # what is less bad costs nothing then
             break
-    told = _told(mine.filter(pk__in=why), reach=PARTLY in why.values())
+    told = _told(mine.filter(pk__in=ranks), reach=WORST_FIRST.index(PARTLY) in ranks.values())
     for pk, publish in told.items():
-        publish.why = why[pk]
-    return [told[pk] for pk in why if pk in told]
+        publish.why = WORST_FIRST[ranks[pk]]
+    return [told[pk] for pk in ranks if pk in told]
 
 
-def _reasons(mine: ProductPublishQuerySet) -> Iterator[tuple[str, ProductPublishQuerySet]]:
-    """The worst first; a publish counts for the first that names it. An open deployment is the newest."""
-    yield FAILED, mine.annotate(newest=_newest("status")).filter(newest=Progress.FAILED)
-    live = mine.filter(status=Status.PUBLISHED)
-    away = _away(live)
-    yield NO_AGENT, live.filter(cluster__in=away[ClusterStatus.INACTIVE])
+def _reasons(mine: ProductPublishQuerySet) -> Iterator[ProductPublishQuerySet]:
+    """Each with its rank in WORST_FIRST; a publish counts for the first that names it.
+
+    An open deployment is the newest.
+    """
+    failed, no_agent, partly, waiting, maintenance = map(Value, range(len(WORST_FIRST)))
+    live, clusters = Q(status=Status.PUBLISHED), Cluster.objects.with_bare_status()
     opened = Deployment.objects.filter(publish=OuterRef("pk"), status__in=OPEN)
-    yield PARTLY, live.filter(~Exists(opened)).missed()
-    yield WAITING, mine.filter(Exists(opened.filter(status=Progress.QUEUED)))
-    yield MAINTENANCE, live.filter(cluster__in=away[ClusterStatus.MAINTENANCE])
-
-
-def _away(live: ProductPublishQuerySet) -> Mapping[str, list[Any]]:
-    """Clusters by status. Many publishes share one: asked once, not for each of them."""
-    here = Cluster.objects.filter(pk__in=live.order_by().values("cluster")).order_by()
-    found: dict[str, list[Any]] = {status: [] for status in ClusterStatus.values}
-    for pk, status in here.with_bare_status().values_list("pk", "status"):
-        found[status].append(pk)
-    return found
+    newest = mine.annotate(newest=_newest("status"))
+    yield newest.filter(newest=Progress.FAILED).annotate(rank=failed)
+    lost = clusters.filter(status=ClusterStatus.INACTIVE)
+    yield mine.filter(live, cluster__in=lost).annotate(rank=no_agent)
+    yield mine.filter(live, ~Exists(opened)).missed().annotate(rank=partly)
+    queued = Exists(opened.filter(status=Progress.QUEUED))
+    paused = live & Q(cluster__in=clusters.filter(status=ClusterStatus.MAINTENANCE))
+    rank = Case(When(queued, then=waiting), default=maintenance)
+    yield mine.filter(queued | paused).annotate(rank=rank)
 
 
 def _told(shown: ProductPublishQuerySet, *, reach: bool) -> dict[Any, Any]:
