@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Role
+from catalog.api.serializers import listed
 from catalog.api.views import VersionedViewSet
 from catalog.filters import CertificateFilter
 from catalog.models import Certificate, Validity
@@ -15,12 +18,13 @@ from catalog.services import certificates
 from core import versions
 from core.api import validated
 from core.schema import example
+from core.serializers import RowSerializer
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"
 
 
-class CertificateSerializer(serializers.ModelSerializer):
+class CertificateSerializer(RowSerializer):
     provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
     certificate = serializers.CharField(source="chain", read_only=True, help_text="PEM")
     fingerprint_sha256 = serializers.CharField(source="fingerprint", read_only=True)
@@ -54,8 +58,8 @@ class CertificateSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
-    def get_gateway_ids(self, row: Certificate) -> list[str]:
-        return sorted({str(listener.gateway_id) for listener in row.listeners.all()})
+    def get_gateway_ids(self, row: Any) -> list[str]:
+        return sorted({str(listener.gateway_id) for listener in row.listed_listeners})
 
 
 @example(name="example.com", certificate=PEM, private_key=KEY)
@@ -95,7 +99,7 @@ class CertificateViewSet(VersionedViewSet):
     ordering_fields = ("name", "not_after", "created_at", "updated_at")
 
     def get_queryset(self):
-        return super().get_queryset().prefetch_related("listeners").defer("sealed_key")
+        return super().get_queryset().prefetch_related(*listed("listeners")).defer("sealed_key")
 
     @extend_schema(request=CertificateBody, responses={201: CertificateSerializer})
     def create(self, request: Request) -> Response:

@@ -266,7 +266,7 @@ class ImportViewSet(ProviderViewSet):
         import_id = self.writing_to()
         body = validated(ApplyBody, request)
         service = imports.apply(actor=request.user, import_id=import_id, **body)
-        rows = ApiService.objects.prefetch_related("routes", "backends", "policies")
+        rows = ApiService.objects.prefetch_related(*ApiServiceSerializer.PARTS)
         return Response(ApiServiceSerializer(rows.get(pk=service.pk)).data)
 
     @extend_schema(

@@ -66,7 +66,7 @@ class ApiServiceViewSet(VersionedViewSet):
     versioned_reads = ("retrieve", "create", "policy")
 
     def get_queryset(self):
-        return super().get_queryset().prefetch_related("routes", "backends", "policies")
+        return super().get_queryset().prefetch_related(*serializers.ApiServiceSerializer.PARTS)
 
     @extend_schema(
         request=serializers.ApiServiceBody, responses={201: serializers.ApiServiceSerializer}
@@ -272,7 +272,7 @@ class ProductViewSet(VersionedViewSet):
     versioned_actions = ("update", "partial_update", "destroy", "logo", "remove_logo")
 
     def get_queryset(self):
-        return super().get_queryset().prefetch_related("services")
+        return super().get_queryset().prefetch_related(*serializers.ProductSerializer.PARTS)
 
     @extend_schema(request=serializers.ProductBody, responses={201: serializers.ProductSerializer})
     def create(self, request: Request) -> Response:
@@ -338,7 +338,7 @@ class GatewayViewSet(VersionedViewSet):
     ordering_fields = ("name", "gateway_class", "created_at", "updated_at")
 
     def get_queryset(self):
-        return super().get_queryset().prefetch_related("listeners")
+        return super().get_queryset().prefetch_related(*serializers.GatewaySerializer.PARTS)
 
     @extend_schema(request=serializers.GatewayBody, responses={201: serializers.GatewaySerializer})
     def create(self, request: Request) -> Response:
