@@ -70,7 +70,7 @@ class Fleet:
 def of(
     organization: Organization,
     *,
-    tell: Callable[[ClusterQuerySet], ClusterQuerySet] = stories.in_trouble,
+    tell: Callable[[], ClusterQuerySet] = stories.in_trouble,
 ) -> Fleet:
     """`tell`: what to know of the clusters that need attention; asked only for those shown."""
     mine: ClusterQuerySet = Cluster.objects.filter(organization=organization)
@@ -85,7 +85,7 @@ def of(
         outcomes=outcomes,
         running=running,
         out_of_sync=sum(row.out_of_sync for row in judged),
-        attention=_in_order(tell(mine), troubled[:SHOWN]),
+        attention=_in_order(tell(), troubled[:SHOWN]),
         attention_total=min(len(troubled), SHOWN + 1),
         events=list(_events(organization)[: stories.RECENT]),
     )
@@ -93,8 +93,7 @@ def of(
 
 def _judged(mine: ClusterQuerySet) -> list[Any]:
     """All of them, those first that need attention most: only what is counted, judged once for everything."""
-    now = timezone.now()
-    rows = mine.annotate(attention=stories.attention(now), out_of_sync=out_of_sync(now))
+    rows = mine.annotate(attention=stories.attention(), out_of_sync=out_of_sync())
     ordered = rows.order_by("attention", "name", "pk")
     return list(ordered.values_list("pk", "region", "attention", "out_of_sync", named=True))
 

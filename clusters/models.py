@@ -25,7 +25,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -56,19 +56,19 @@ class Status(models.TextChoices):
 
 
 def live_agents(prefix: str = "", *, now: datetime | None = None) -> Q:
-    """Unrevoked, a heartbeat within 90 s, and no disconnect older than 20 s."""
-    now = now or timezone.now()
+    """Unrevoked, a heartbeat within 90 s, and no disconnect older than 20 s; now by the database's clock."""
+    moment: Any = now or Now()
     return (
         Q(**{f"{prefix}revoked_at": None})
-        & Q(**{f"{prefix}last_heartbeat_at__gt": now - HEARTBEAT_WINDOW})
+        & Q(**{f"{prefix}last_heartbeat_at__gt": moment - HEARTBEAT_WINDOW})
         & (
             Q(**{f"{prefix}disconnected_at": None})
-            | Q(**{f"{prefix}disconnected_at__gt": now - DISCONNECT_GRACE})
+            | Q(**{f"{prefix}disconnected_at__gt": moment - DISCONNECT_GRACE})
         )
     )
 
 
-def out_of_sync(now: datetime | None = None) -> Q:
+def out_of_sync() -> Q:
     """Of a cluster: an agent lacks a generation or could not apply everything.
 
     As ClusterQuerySet.with_progress: its live agents count; where none is live, those that were.
@@ -76,75 +76,72 @@ def out_of_sync(now: datetime | None = None) -> Q:
     heard = Agent.objects.filter(
         cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
     )
-    live = heard.filter(live_agents(now=now))
+    live = heard.filter(live_agents())
     lags = Q(applied_generation__lt=OuterRef("state__desired_generation")) | ~Q(last_error="")
     return Q(Exists(live.filter(lags))) | Q(~Exists(live), Exists(heard.filter(lags)))
 
 
 class ClusterQuerySet(TenantQuerySet):
-    def with_status(self, now: datetime | None = None) -> ClusterQuerySet:
+    def with_status(self) -> ClusterQuerySet:
         """Annotate status, status_since, agent_count, active_agent_count, last_heartbeat: one SQL truth.
 
         Subqueries and no joins: the order stays, and other annotations may be added freely.
         """
-        now = now or timezone.now()
         joined = Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)
-        live = joined.filter(live_agents(now=now))
-        return self.with_dated_status(now).annotate(
+        live = joined.filter(live_agents())
+        return self.with_dated_status().annotate(
             agent_count=Coalesce(_of_each(joined, Count("pk")), 0),
             active_agent_count=Coalesce(_of_each(live, Count("pk")), 0),
             last_heartbeat=_of_each(joined, Max("last_heartbeat_at")),
         )
 
-    def with_dated_status(self, now: datetime | None = None) -> ClusterQuerySet:
+    def with_dated_status(self) -> ClusterQuerySet:
         """Annotate the status and since when."""
-        now = now or timezone.now()
         heard = Agent.objects.filter(cluster=OuterRef("pk"), last_heartbeat_at__isnull=False)
-        live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        live = Agent.objects.live().filter(cluster=OuterRef("pk"))
         lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
-        return self.with_bare_status(now).annotate(
+        return self.with_bare_status().annotate(
             # In the order of the status itself, without saying it once more for each.
             status_since=Case(
-                When(in_maintenance(now), then=F("maintenance_since")),
+                When(in_maintenance(), then=F("maintenance_since")),
                 default=Coalesce(
                     _of_each(live, Min("connected_at")), _of_each(heard, lost), "created_at"
                 ),
             ),
         )
 
-    def with_bare_status(self, now: datetime | None = None) -> ClusterQuerySet:
+    def with_bare_status(self) -> ClusterQuerySet:
         """Annotate the status alone, without joins, for counting."""
-        now = now or timezone.now()
         mine = Agent.objects.filter(cluster=OuterRef("pk"))
         # Joined is not enough to be missed: until its first heartbeat nothing was ever lost. A revoked
         # agent is missed, too: its gateway serves on, and nobody changes it any more.
         heard = mine.filter(last_heartbeat_at__isnull=False)
         return self.annotate(
             status=Case(
-                When(in_maintenance(now), then=Value(Status.MAINTENANCE)),
-                When(Exists(mine.filter(live_agents(now=now))), then=Value(Status.ACTIVE)),
+                When(in_maintenance(), then=Value(Status.MAINTENANCE)),
+                When(Exists(mine.filter(live_agents())), then=Value(Status.ACTIVE)),
                 When(~Exists(heard), then=Value(Status.PENDING)),
                 default=Value(Status.INACTIVE),
                 output_field=models.CharField(),
             )
         )
 
-    def with_progress(self, now: datetime | None = None) -> ClusterQuerySet:
+    def with_progress(self) -> ClusterQuerySet:
         """Annotate what is wanted, and the least that is applied by the live agents; where none is live,
         by those that were.
         """
         heard = Agent.objects.filter(
             cluster=OuterRef("pk"), revoked_at=None, last_heartbeat_at__isnull=False
         )
-        least = Min("applied_generation", filter=live_agents(now=now))
+        least = Min("applied_generation", filter=live_agents())
         return self.annotate(
             desired_generation=F("state__desired_generation"),
             applied_generation=_of_each(heard, Coalesce(least, Min("applied_generation"))),
         )
 
-    def with_capabilities(self, now: datetime | None = None) -> ClusterQuerySet:
+    def with_capabilities(self) -> ClusterQuerySet:
         """Annotate the gateway classes that its live agents can drive."""
-        live = Agent.objects.live(now).filter(cluster=OuterRef("pk"))
+        live = Agent.objects.live().filter(cluster=OuterRef("pk"))
         classes = live.annotate(drives=Func("gateway_classes", function="unnest"))
         found = classes.order_by("drives").values("drives").distinct()
         return self.annotate(capabilities=ArraySubquery(found))
@@ -180,9 +177,9 @@ def _of_each(agents: AgentQuerySet, aggregate: models.Aggregate) -> Subquery:
     return Subquery(agents.order_by().values("cluster").annotate(found=aggregate).values("found"))
 
 
-def in_maintenance(now: datetime) -> Q:
-    return Q(maintenance_since__lte=now) & (
-        Q(maintenance_until=None) | Q(maintenance_until__gt=now)
+def in_maintenance() -> Q:
+    return Q(maintenance_since__lte=Now()) & (
+        Q(maintenance_until=None) | Q(maintenance_until__gt=Now())
     )
 
 

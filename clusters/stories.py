@@ -19,7 +19,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, JSONObject
+from django.db.models.functions import Cast, Coalesce, JSONObject, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -33,6 +33,7 @@ from clusters.models import (
     in_maintenance,
     live_agents,
 )
+from core.queries import prepared
 
 SHOWN = 50  # agents; the API has them all
 PUBLISHES = 25
@@ -43,15 +44,15 @@ JOIN_SHOWN = timedelta(minutes=15)
 STATUSES = [Status.INACTIVE, Status.ACTIVE, Status.MAINTENANCE, Status.PENDING, Status.ACTIVE]
 
 
-def attention(now: datetime) -> Case:
+def attention() -> Case:
     """0: inactive, 1: active in trouble, 2: in maintenance, 3: pending, 4: all is well.
 
     The same rules as the status, said in the order in which they are found out.
     """
     agents = Agent.objects.filter(cluster=OuterRef("pk"))
-    live = agents.filter(live_agents(now=now))
+    live = agents.filter(live_agents())
     return Case(
-        When(in_maintenance(now), then=Value(2)),
+        When(in_maintenance(), then=Value(2)),
         When(Exists(live.exclude(last_error="")), then=Value(1)),
         When(Exists(live), then=Value(4)),
         When(Exists(agents.filter(last_heartbeat_at__isnull=False)), then=Value(0)),
@@ -59,44 +60,49 @@ def attention(now: datetime) -> Case:
     )
 
 
-def rows(clusters: ClusterQuerySet) -> ClusterQuerySet:
+@prepared
+def rows() -> ClusterQuerySet:
     """What a row of the list shows: status, progress, products, and what needs attention."""
-    now = timezone.now()
     here = OuterRef("pk")
     published = publish_model().objects.filter(cluster=here, status="PUBLISHED").order_by()
     product_count = published.values("cluster").annotate(total=Count("pk")).values("total")
-    return with_trouble(clusters.with_status(now).with_progress(now), now).annotate(
+    return _with_trouble(Cluster.objects.with_status().with_progress()).annotate(
         product_count=Coalesce(Subquery(product_count), 0),
         token_expires_at=Subquery(
-            usable_tokens(now).filter(cluster=here).order_by("-expires_at").values("expires_at")[:1]
+            usable_tokens().filter(cluster=here).order_by("-expires_at").values("expires_at")[:1]
         ),
-        attention=attention(now),
+        attention=attention(),
     )
 
 
-def in_trouble(clusters: ClusterQuerySet) -> ClusterQuerySet:
+@prepared
+def counted() -> ClusterQuerySet:
+    """To count how many there are of each status."""
+    return Cluster.objects.with_bare_status()
+
+
+@prepared
+def in_trouble() -> ClusterQuerySet:
     """What the overview says of a cluster that needs attention."""
-    now = timezone.now()
-    return with_trouble(clusters.with_dated_status(now).with_progress(now), now)
+    return _with_trouble(Cluster.objects.with_dated_status().with_progress())
 
 
-def with_trouble(clusters: ClusterQuerySet, now: datetime) -> ClusterQuerySet:
+def _with_trouble(clusters: ClusterQuerySet) -> ClusterQuerySet:
     """Annotate the first live agent that could not apply everything, and what it said."""
-    rows = Agent.objects.live(now).filter(~Q(last_error=""), cluster=OuterRef("pk"))
+    rows = Agent.objects.live().filter(~Q(last_error=""), cluster=OuterRef("pk"))
     shown = rows.order_by("name").values(json=JSONObject(agent="name", error="last_error"))
     return clusters.annotate(trouble=Subquery(shown[:1]))
 
 
-def usable_tokens(now: datetime) -> QuerySet[RegistrationToken]:
+def usable_tokens() -> QuerySet[RegistrationToken]:
     return RegistrationToken.objects.filter(
-        revoked_at=None, expires_at__gt=now, use_count__lt=F("max_uses")
+        revoked_at=None, expires_at__gt=Now(), use_count__lt=F("max_uses")
     )
 
 
 def agents(cluster: Cluster) -> list[Agent]:
     """The unrevoked ones, those that need a look first."""
-    now = timezone.now()
-    live = Exists(Agent.objects.live(now).filter(pk=OuterRef("pk")))
+    live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
     mine = cluster.agents.filter(revoked_at=None)
     return list(mine.order_by(live, "name", "pk")[:SHOWN])
 

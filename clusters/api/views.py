@@ -33,6 +33,7 @@ from clusters.services.manifests import kubernetes_manifest
 from core import versions
 from core.api import SharedListMixin, VisibleMixin, ok, shared, validated
 from core.errors import InvalidInput
+from core.queries import prepared
 
 ORDERINGS = [
     "name",
@@ -66,7 +67,7 @@ class ClusterViewSet(VisibleMixin, SharedListMixin, viewsets.GenericViewSet):
     versioned_reads = ("retrieve",)
 
     def get_queryset(self):
-        return _answered(super().get_queryset())
+        return _answered().visible_to(self.request.user)
 
     @extend_schema(
         summary="Register a cluster",
@@ -247,9 +248,15 @@ class Overview(viewsets.ViewSet):
         return Response(shapes.FleetSerializer(fleet.of(organization, tell=_answered)).data)
 
 
-def _answered(clusters: ClusterQuerySet) -> ClusterQuerySet:
+@prepared
+def _answered() -> ClusterQuerySet:
     """With all that one answer shows."""
-    return clusters.with_status().with_progress().with_capabilities().prefetch_related("open_to")
+    return (
+        Cluster.objects.with_status()
+        .with_progress()
+        .with_capabilities()
+        .prefetch_related("open_to")
+    )
 
 
 @extend_schema(tags=["Clusters (operator)"])
@@ -288,12 +295,16 @@ class OfferedClusterViewSet(SharedListMixin, viewsets.GenericViewSet):
     ordering_fields = ["name", "region", "status"]
 
     def get_queryset(self):
-        offered = Cluster.objects.offered_to(self.request.user)
-        rows = offered.with_bare_status().with_capabilities()
+        rows = _offered().offered_to(self.request.user)
         organization = getattr(self.request, "organization", None)
         if organization is not None and organization.kind == Kind.PROVIDER:
             rows = rows.open_for(organization)
         return rows
+
+
+@prepared
+def _offered() -> ClusterQuerySet:
+    return Cluster.objects.with_bare_status().with_capabilities()
 
 
 @contextmanager

@@ -36,10 +36,11 @@ SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 @require_safe
 @shared_page("clusters/list.html", "cluster-rows")
 def clusters(request: HttpRequest) -> dict[str, Any]:
-    mine = _mine(request)
-    chosen = ClusterFilter(request.GET, stories.rows(mine), request=request)
+    mine = _mine(request, Cluster.objects.all())
+    chosen = ClusterFilter(request.GET, _mine(request, stories.rows()), request=request)
+    counted = _mine(request, stories.counted())
     return listing(request, chosen, ORDERS) | {
-        "segments": segments(request, ClusterFilter, mine.with_bare_status(), SEGMENTS),
+        "segments": segments(request, ClusterFilter, counted, SEGMENTS),
         "regions": mine.order_by("region").values_list("region", flat=True).distinct(),
         "labels": label_pairs(mine),
         "sync": [(value, label, value == request.GET.get("in_sync")) for value, label in SYNC],
@@ -64,7 +65,7 @@ def events(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
     """Everything the page of one cluster tells."""
-    rows = stories.rows(Cluster.objects.visible_to(request.user))
+    rows = stories.rows().visible_to(request.user)
     cluster: Any = get_object_or_404(rows.select_related("organization", "created_by"), pk=pk)
     held = access.role_in(request.user, cluster.organization_id)
     agents, tokens = stories.agents(cluster), stories.tokens(cluster)
@@ -83,10 +84,10 @@ def story(request: HttpRequest, pk: UUID, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def _mine(request: HttpRequest) -> ClusterQuerySet:
-    """Of the organization that the request works in."""
+def _mine(request: HttpRequest, clusters: ClusterQuerySet) -> ClusterQuerySet:
+    """Those of the organization that the request works in."""
     organization = request.organization
-    rows = Cluster.objects.visible_to(request.user)
+    rows = clusters.visible_to(request.user)
     return rows.filter(organization=organization) if organization else rows.none()
 
 
