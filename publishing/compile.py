@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from django.db import models
 from django.db.models import OuterRef
 
 from catalog.models import ApiService, Backend, Listener, Policy, PolicyKind, Route
+from core.queries import prepared
 from publishing.models import AuthMode, ProductPublish
 
 # What agents of old must not serve without knowing it: a bundle that uses any of these is of schema 2.
@@ -60,35 +61,60 @@ def definition_of(publish: ProductPublish) -> Definition:
 
 def definitions_of(publishes: Sequence[ProductPublish]) -> list[Definition]:
     """Of each publish, in their order: two queries, for many as for one."""
-    products = {publish.product_id for publish in publishes}
-    parts: dict[UUID, list[ApiService]] = {}
-    for service in _with_parts(products):
+    links = ApiService.products.through.objects.filter(
+        product__in={publish.product_id for publish in publishes}
+    )
+    parts: dict[UUID, list[_Parts]] = {}
+    for service in _with_parts().filter(pk__in=links.values("apiservice")):
+        found = _Parts(service)
         for product in service.product_ids:
-            parts.setdefault(product, []).append(service)
+            parts.setdefault(product, []).append(found)
     listeners: dict[UUID, list[Listener]] = {}
-    gateways = Listener.objects.filter(gateway__in={each.gateway_id for each in publishes})
-    named = gateways.select_related("certificate")
-    for row in named.defer("certificate__sealed_key", "certificate__chain"):
+    for row in _listeners().filter(gateway__in={each.gateway_id for each in publishes}):
         listeners.setdefault(row.gateway_id, []).append(row)
     return [
-        Definition(
-            publish=publish,
-            listeners=listeners.get(publish.gateway_id, []),
-            services=(mine := parts.get(publish.product_id, [])),
-            routes=[row for service in mine for row in _read(Route, service.route_rows)],
-            backends=[row for service in mine for row in _read(Backend, service.backend_rows)],
-            policies=[row for service in mine for row in _read(Policy, service.policy_rows)],
+        _definition(
+            publish, parts.get(publish.product_id, []), listeners.get(publish.gateway_id, [])
         )
         for publish in publishes
     ]
 
 
-def _with_parts(products: Collection[UUID]) -> Any:
-    """The services of these products; each with its parts, as JSON, in the same query."""
-    links = ApiService.products.through.objects.filter(product__in=products)
-    mine = links.filter(apiservice=OuterRef("pk")).values("product")
-    return ApiService.objects.filter(pk__in=links.values("apiservice")).annotate(
-        product_ids=ArraySubquery(mine),
+def _definition(
+    publish: ProductPublish, parts: list[_Parts], listeners: list[Listener]
+) -> Definition:
+    return Definition(
+        publish=publish,
+        listeners=listeners,
+        services=[each.service for each in parts],
+        routes=[row for each in parts for row in each.routes],
+        backends=[row for each in parts for row in each.backends],
+        policies=[row for each in parts for row in each.policies],
+    )
+
+
+class _Parts:
+    """A service that was read with its parts."""
+
+    def __init__(self, service: Any) -> None:
+        self.service: ApiService = service
+        self.routes = _read(Route, service.route_rows)
+        self.backends = _read(Backend, service.backend_rows)
+        self.policies = _read(Policy, service.policy_rows)
+
+
+@prepared
+def _listeners() -> models.QuerySet[Listener]:
+    rows = Listener.objects.select_related("certificate")
+    return rows.defer("certificate__sealed_key", "certificate__chain")
+
+
+@prepared
+def _with_parts() -> models.QuerySet[ApiService]:
+    """Services; each with the products that it is in and with its parts, as JSON, in the same query."""
+    links = ApiService.products.through.objects.filter(apiservice=OuterRef("pk"))
+    return ApiService.objects.only("name", "version", "base_path").annotate(
+        product_ids=ArraySubquery(links.values("product")),
         route_rows=_written(Route),
         backend_rows=_written(Backend),
         policy_rows=_written(Policy),
@@ -104,11 +130,8 @@ def _written(model: type[models.Model]) -> ArraySubquery:
 
 
 def _read(model: type[models.Model], rows: Iterable[list[Any]]) -> list[Any]:
-    fields = model._meta.concrete_fields
-    return [
-        model(*[field.to_python(value) for field, value in zip(fields, row, strict=True)])
-        for row in rows
-    ]
+    reads = [field.to_python for field in model._meta.concrete_fields]
+    return [model(*[read(value) for read, value in zip(reads, row, strict=True)]) for row in rows]
 
 
 def compile_publish(publish: ProductPublish) -> Compiled:
@@ -268,7 +291,7 @@ def _without_defaults(value: Any) -> Any:
     """Drop what proto3 reads anyway when it is missing: 0, "", false and empty lists."""
     if isinstance(value, dict):
         kept = {key: _without_defaults(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if item not in ("", 0, [], False)}
+        return {key: item for key, item in kept.items() if item or item not in ("", 0, [], False)}
     if isinstance(value, list):
         return [_without_defaults(item) for item in value]
     return value
