@@ -127,12 +127,12 @@ def _reasons(mine: ProductPublishQuerySet) -> Iterator[ProductPublishQuerySet]:
     An open deployment is the newest.
     """
     failed, no_agent, partly, waiting, maintenance = map(Value, range(len(WORST_FIRST)))
-    live, clusters = Q(status=Status.PUBLISHED), Cluster.objects.with_bare_status()
-    opened = Deployment.objects.filter(publish=OuterRef("pk"), status__in=OPEN)
     newest = mine.annotate(newest=_newest("status"))
     yield newest.filter(newest=Progress.FAILED).annotate(rank=failed)
+    live, clusters = Q(status=Status.PUBLISHED), Cluster.objects.with_bare_status()
     lost = clusters.filter(status=ClusterStatus.INACTIVE)
     yield mine.filter(live, cluster__in=lost).annotate(rank=no_agent)
+    opened = Deployment.objects.filter(publish=OuterRef("pk"), status__in=OPEN)
     yield mine.filter(live, ~Exists(opened)).missed().annotate(rank=partly)
     queued = Exists(opened.filter(status=Progress.QUEUED))
     paused = live & Q(cluster__in=clusters.filter(status=ClusterStatus.MAINTENANCE))
