@@ -1,18 +1,20 @@
 """Rows on the wire, in lists of many.
 
-Where the value of a field is, is found out once for a list and not for each of its rows. Unlike DRF's own
-serializers these leave nothing out (a value that is not there is an error), and call no value that they meet.
+Where the value of a field is, is found out once for all rows and requests. Unlike DRF's own serializers these
+leave nothing out (a value that is not there is an error), call no value that they meet, and know no request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
 from rest_framework import serializers
 from rest_framework.fields import Field
+
+Column = tuple[str, Callable[[Any], Any], Callable[[Any], Any]]
 
 
 class RowSerializer(serializers.ModelSerializer):
@@ -21,15 +23,17 @@ class RowSerializer(serializers.ModelSerializer):
     def to_representation(self, row: Any) -> dict[str, Any]:
         return {
             name: None if (value := read(row)) is None else show(value)
-            for name, read, show in self._columns
+            for name, read, show in _columns(type(self))
         }
 
-    @cached_property
-    def _columns(self) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]:
-        return [
-            (field.field_name, _reader(field), field.to_representation)
-            for field in self._readable_fields
-        ]
+
+@cache
+def _columns(serializer: type[RowSerializer]) -> list[Column]:
+    return [
+        (field.field_name, _reader(field), field.to_representation)
+        for field in serializer().fields.values()
+        if not field.write_only
+    ]
 
 
 def _reader(field: Field) -> Callable[[Any], Any]:

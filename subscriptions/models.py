@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
@@ -120,12 +120,32 @@ class Application(models.Model):
         return self.name
 
 
+LISTED = (
+    "status",
+    "reason",
+    "created_at",
+    "decided_at",
+    "application__name",
+    "plan",
+    "publish__environment",
+    "publish__status",
+    "publish__product__name",
+    "publish__product__version",
+)
+
+
 class SubscriptionQuerySet(TenantQuerySet):
     tenant = "application__organization"
 
     def provided_by(self, user: Any) -> SubscriptionQuerySet:
         """Subscriptions to publishes of the user's provider organizations."""
         return self.tenants_of(user, "publish__organization")
+
+    def listed(self, *beside: str) -> Self:
+        """With the columns that lists show, and those `beside` them. Any other is a query for each row."""
+        related = {column.rpartition("__")[0] for column in beside}
+        rows = self.select_related("application", "plan", "publish__product", *related)
+        return rows.only(*LISTED, *beside)
 
 
 class Subscription(models.Model):

@@ -101,7 +101,10 @@ class SubscriptionViewSet(VersionedMixin, CustomerViewSet):
     ordering_fields = ("created_at", "decided_at", "status")
 
     def get_queryset(self):
-        return super().get_queryset().select_related("application", "plan", "publish__product")
+        rows = super().get_queryset()
+        if self.action == "list":
+            return rows.listed()
+        return rows.select_related("application", "plan", "publish__product")
 
     @extend_schema(
         request=serializers.SubscribeBody, responses={201: serializers.SubscriptionSerializer}

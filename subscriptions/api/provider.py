@@ -97,6 +97,8 @@ class ProvidedSubscriptionViewSet(SharedListMixin, viewsets.ReadOnlyModelViewSet
 
     def get_queryset(self):
         rows = Subscription.objects.provided_by(self.request.user)
+        if self.action == "list":
+            return rows.listed("application__organization__name")
         return rows.select_related("application__organization", "plan", "publish__product")
 
     @extend_schema(

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from catalog.models import Product
 from core.schema import example
+from core.serializers import RowSerializer
 from publishing.models import ProductPublish
 from subscriptions.models import Application, Credential, Plan, Subscription
 from subscriptions.services import bulk, credentials
@@ -16,7 +17,7 @@ from subscriptions.services import bulk, credentials
 # --- Plans -----------------------------------------------------------------------------------------
 
 
-class PlanSerializer(serializers.ModelSerializer):
+class PlanSerializer(RowSerializer):
     product_publish_id = serializers.UUIDField(source="publish_id", read_only=True)
 
     class Meta:
@@ -64,7 +65,7 @@ class PlanBody(serializers.Serializer):
 # --- Applications and subscriptions ----------------------------------------------------------------
 
 
-class ApplicationSerializer(serializers.ModelSerializer):
+class ApplicationSerializer(RowSerializer):
     consumer_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
 
     class Meta:
@@ -87,11 +88,11 @@ class ApplicationChanges(serializers.Serializer):
     description = serializers.CharField(max_length=500, allow_blank=True, required=False)
 
 
-class SubscriptionSerializer(serializers.ModelSerializer):
+class SubscriptionSerializer(RowSerializer):
     application_id = serializers.UUIDField(read_only=True)
     application_name = serializers.CharField(source="application.name", read_only=True)
     product_publish_id = serializers.UUIDField(source="publish_id", read_only=True)
-    product_name = serializers.CharField(source="publish.product.__str__", read_only=True)
+    product_name = serializers.CharField(source="publish.product", read_only=True)
     environment = serializers.CharField(source="publish.environment", read_only=True)
     publish_status = serializers.CharField(source="publish.status", read_only=True)
     plan = PlanSerializer(read_only=True)
@@ -176,7 +177,7 @@ class ManyResultSerializer(serializers.Serializer):
 # --- Credentials -----------------------------------------------------------------------------------
 
 
-class CredentialSerializer(serializers.ModelSerializer):
+class CredentialSerializer(RowSerializer):
     subscription_id = serializers.UUIDField(read_only=True)
     status = serializers.SerializerMethodField()
 
@@ -240,8 +241,8 @@ class CredentialBody(serializers.Serializer):
 # --- The catalogue that everybody may read ----------------------------------------------------------
 
 
-class PublicPublishSerializer(serializers.ModelSerializer):
-    plans = PlanSerializer(many=True, read_only=True)
+class PublicPublishSerializer(RowSerializer):
+    plans = PlanSerializer(source="offered_plans", many=True, read_only=True)
 
     class Meta:
         model = ProductPublish
@@ -257,7 +258,7 @@ class PublicPublishSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class PublicProductSerializer(serializers.ModelSerializer):
+class PublicProductSerializer(RowSerializer):
     provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
     provider_name = serializers.CharField(source="organization.name", read_only=True)
     publishes = PublicPublishSerializer(source="on_offer", many=True, read_only=True)

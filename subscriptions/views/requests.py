@@ -26,7 +26,7 @@ from core.htmx import add_error, leave, page, shared_page
 from core.pages import terms
 from subscriptions.filters import SubscriptionFilter
 from subscriptions.forms import ReasonForm
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, SubscriptionQuerySet
 from subscriptions.services import bulk
 from subscriptions.services.bulk import Result, Verb
 from subscriptions.states import Status
@@ -54,16 +54,13 @@ RANK = Case(
 @shared_page("subscriptions/requests/list.html", "request-rows")
 def subscriptions(request: HttpRequest) -> dict[str, Any]:
     rows = _mine(request)
-    # Joins where each row has its own; few consumers are behind many applications.
-    told = (
-        rows.annotate(rank=RANK)
-        .select_related("application", "plan", "publish__product", "publish__cluster")
-        .prefetch_related("application__organization")
+    told = rows.listed("application__organization__name", "publish__cluster__name").annotate(
+        rank=RANK
     )
     chosen = SubscriptionFilter(request.GET, told, request=request)
     back = terms(request, "ids").rstrip("&")
     context = listing(request, chosen, ORDERS, besides="ids") | {
-        "segments": segments(request, SubscriptionFilter, rows, Status, besides="ids"),
+        "segments": segments(request, chosen, rows, Status, besides="ids"),
         "products": lambda: _products(rows),  # not for the part that a pulse reads
         # The boxes that are ticked while the list reads itself again.
         "ticked": set(_ids(request.GET)),
@@ -194,7 +191,7 @@ def _ids(values: Any) -> list[UUID]:
     return [UUID(value) for value in given[: bulk.MOST] if UUID_TEXT.fullmatch(value)]
 
 
-def _mine(request: HttpRequest) -> QuerySet[Subscription]:
+def _mine(request: HttpRequest) -> SubscriptionQuerySet:
     """To the publishes of the organization that the request works in."""
     organization = request.organization
     rows = Subscription.objects.provided_by(request.user)
