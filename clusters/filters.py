@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import django_filters
@@ -20,6 +20,8 @@ from clusters.models import (
     out_of_sync,
 )
 from core.filters import Flag
+
+MOST_LABELS = 200
 
 
 class OfferedClusterFilter(django_filters.FilterSet):
@@ -137,11 +139,8 @@ class AgentFilter(django_filters.FilterSet):
         return rows.filter(Q(name__icontains=value) | Q(cluster__name__icontains=value))
 
 
-def label_pairs(rows: QuerySet) -> list[str]:
-    """Every key=value that these clusters have, for a list to choose from."""
-    return sorted(set(_pairs(rows.order_by().values_list("labels", flat=True).distinct())))[:200]
-
-
-def _pairs(every: Iterable[dict[str, str]]) -> Iterator[str]:
-    for labels in every:
-        yield from (f"{key}={value}" for key, value in labels.items())
+def choices(rows: QuerySet) -> tuple[list[str], list[str]]:
+    """Every region and every key=value that these clusters have, for lists to choose from."""
+    found = list(rows.order_by("region").values_list("region", "labels").distinct())
+    pairs = {f"{key}={value}" for _region, labels in found for key, value in labels.items()}
+    return list(dict.fromkeys(region for region, _labels in found)), sorted(pairs)[:MOST_LABELS]

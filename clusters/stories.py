@@ -62,17 +62,17 @@ def attention() -> Case:
 
 @prepared
 def rows() -> ClusterQuerySet:
-    """What a row of the list shows: status, progress, products, and what needs attention."""
+    """What a row of the list shows: status, progress, products; to be ordered by `attention`."""
     here = OuterRef("pk")
     published = publish_model().objects.filter(cluster=here, status="PUBLISHED").order_by()
     product_count = published.values("cluster").annotate(total=Count("pk")).values("total")
-    return _with_trouble(Cluster.objects.with_status().with_progress()).annotate(
+    told = _with_trouble(Cluster.objects.with_status().with_progress()).annotate(
         product_count=Coalesce(Subquery(product_count), 0),
         token_expires_at=Subquery(
             usable_tokens().filter(cluster=here).order_by("-expires_at").values("expires_at")[:1]
         ),
-        attention=attention(),
     )
+    return told.alias(attention=attention())
 
 
 @prepared

@@ -68,14 +68,19 @@ def listing(
 
 
 def segments(
-    request: HttpRequest, filters: Any, rows: Any, statuses: Iterable[Choices], *, besides: str = ""
+    request: HttpRequest, chosen: Any, rows: Any, statuses: Iterable[Choices], *, besides: str = ""
 ) -> list[dict[str, Any]]:
-    """How many of each status the other filters leave of `rows`; `besides` is left out of the links."""
+    """How many of each status the other filters of `chosen`, a FilterSet that has looked, leave of `rows`.
+
+    `besides` is left out of the links.
+    """
     others = request.GET.copy()
     for name in ("status", "page", besides):
         others.pop(name, None)
-    found = filters(others, rows, request=request).qs.order_by()
-    counts = dict(found.values_list("status").annotate(Count("pk")))
+    for name, value in chosen.form.cleaned_data.items():
+        if name != "status":
+            rows = chosen.filters[name].filter(rows, value)
+    counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
     statuses = list(statuses)
     chosen = request.GET.get("status", "")
 

@@ -32,8 +32,7 @@ class Pages(Paginator):
         keys = self._keys(start) if 0 < wanted < FAR else []
         if not keys:
             wanted = self.validate_number(wanted)
-        rows = self.object_list.filter(pk__in=keys) if keys else self.object_list.none()
-        return self._get_page(rows, wanted, self)
+        return self._get_page(self._read(keys), wanted, self)
 
     def _keys(self, start: int) -> list[Any]:
         counted = self.object_list.annotate(of_all=Window(Count("*")))
@@ -41,6 +40,11 @@ class Pages(Paginator):
         if found:
             self.count = found[0][1]
         return [key for key, _count in found]
+
+    def _read(self, keys: list[Any]) -> list[Any]:
+        """In the order of the keys, so that the database need not work it out again."""
+        found = {row.pk: row for row in self.object_list.filter(pk__in=keys).order_by()}
+        return [found[key] for key in keys if key in found]
 
     def _whole(self, number: Any) -> int:
         try:
