@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from clusters.models import Agent, Cluster
+from core.queries import prepared
 from publishing import stories
 from publishing.models import (
     AgentPublish,
     Deployment,
     ProductPublish,
     ProductPublishQuerySet,
+    PublishPartQuerySet,
     should_serve,
 )
 from publishing.states import Status
@@ -24,21 +26,29 @@ RECENT = 10
 AGENTS = 100
 
 
-def publishes(user: Any) -> ProductPublishQuerySet:
-    """On the clusters of the operators that the user works for, once something was sent there."""
-    rows = ProductPublish.objects.tenants_of(user, "cluster__organization")
+def publishes(user: Any, among: ProductPublishQuerySet) -> ProductPublishQuerySet:
+    """Those on the clusters of the operators that the user works for, once something was sent there."""
+    mine = among.tenants_of(user, "cluster__organization")
     sent = Deployment.objects.filter(publish=OuterRef("pk"))
-    return rows.filter(~Q(status=Status.DRAFT) | Exists(sent))
+    return mine.filter(~Q(status=Status.DRAFT) | Exists(sent))
 
 
-def deployments(user: Any) -> QuerySet[Deployment]:
-    return Deployment.objects.tenants_of(user, "publish__cluster__organization")
+def deployments(user: Any, among: PublishPartQuerySet) -> PublishPartQuerySet:
+    """Those to the clusters of the operators that the user works for."""
+    return among.tenants_of(user, "publish__cluster__organization")
 
 
-def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
+@prepared
+def listed() -> PublishPartQuerySet:
+    """What a row of the list shows: whose publish it is, too."""
+    return stories.listed().annotate(provider=F("publish__organization__name"))
+
+
+@prepared
+def rows() -> ProductPublishQuerySet:
     """With what one answer shows."""
     return (
-        publishes.select_related("product", "cluster", "organization", "live_revision")
+        ProductPublish.objects.select_related("product", "cluster", "organization", "live_revision")
         .defer("live_revision__document")
         .prefetch_related(stories.under_way())
         .with_reach()
@@ -48,7 +58,7 @@ def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
 def told(user: Any) -> ProductPublishQuerySet:
     """One publish with what its page shows."""
     return (
-        publishes(user)
+        publishes(user, ProductPublish.objects.all())
         .select_related("product", "gateway", "organization", "live_revision", "wanted_revision")
         .prefetch_related(Prefetch("cluster", Cluster.objects.with_status()))
         .with_reach()

@@ -15,7 +15,9 @@ def find(request: Any, text: str) -> Group:
     provided = _found(ProductPublish.objects.visible_to(request.user), text)
     hits = [_hit(row, "publishing:detail") for row in provided]
     known = {row.pk for row in provided}
-    others = _found(operated.publishes(request.user).exclude(pk__in=known), text)
+    others = _found(
+        operated.publishes(request.user, ProductPublish.objects.all()).exclude(pk__in=known), text
+    )
     hits += [_hit(row, "publishing:operated") for row in others]
     return Group("publish", _("Publishes"), "world-upload", hits[:LIMIT])
 

@@ -12,12 +12,14 @@ from django.db.models.functions import Coalesce, JSONObject
 from accounts.models import Membership, Role
 from catalog.models import Listener
 from clusters.models import Cluster
+from core.queries import prepared
 from publishing.models import (
     AgentPublish,
     Deployment,
     DeploymentVerdict,
     ProductPublish,
     ProductPublishQuerySet,
+    PublishPartQuerySet,
     PublishRevision,
 )
 from publishing.services import tls
@@ -27,6 +29,9 @@ RECENT = 6  # deployments on the overview; their own page has them all
 TIMELINE = 20
 TROUBLES = 20
 OWN = [field.name for field in ProductPublish._meta.concrete_fields]
+# Of the list: what a row shows, and what decides what the gateways would be sent for it.
+SHOWN = ("hostname_base", "environment", "auth_mode", "status", "published_at")
+COMPILED = ("hostname_base", "auth_mode", "auth_config", "gateway")
 SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
 SERVED = Q(status__in=["active", "suspended"])
 
@@ -147,18 +152,18 @@ def with_verdicts(rows: Any) -> Any:
     )
 
 
-def listed(rows: Any) -> Any:
+@prepared
+def listed() -> PublishPartQuerySet:
     """What a row of a list of deployments shows: of the verdicts only how many there are of each outcome."""
     verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk")).order_by()
     return (
-        rows.select_related(
-            *("publish__product", "publish__cluster", "publish__organization"),
-            *("revision", "requested_by"),
+        Deployment.objects.select_related(
+            "publish__product", "publish__cluster", "revision", "requested_by"
         )
         .only(
             *("number", "kind", "status", "note", "detail", "created_at", "finished_at"),
             *("publish__environment", "publish__product__name", "publish__product__version"),
-            *("publish__cluster__name", "publish__organization__name", "revision__number"),
+            *("publish__cluster__name", "revision__number"),
             *("requested_by__name", "requested_by__email"),
         )
         .annotate(outcomes=ArraySubquery(verdicts.values("outcome")))
@@ -190,23 +195,28 @@ def bundle_of(publish: ProductPublish) -> dict[str, Any]:
     return json.loads(revision.document) if revision else {}
 
 
-def rows(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
-    """What a row of the list shows."""
-    return named(publishes).annotate(subscribers=_subscribers())
+@prepared
+def rows() -> ProductPublishQuerySet:
+    """What a row of the list shows, and what the gateways would be sent for it."""
+    opened = Deployment.objects.filter(publish=OuterRef("pk"), status__in=OPEN)
+    return named(*SHOWN, *COMPILED).annotate(
+        subscribers=_subscribers(), under_way=Subquery(opened.values("status"))
+    )
 
 
-def named(publishes: ProductPublishQuerySet) -> ProductPublishQuerySet:
-    """With what every list of them shows to their provider: the names, the revisions, what is under way
-    and how far it reaches."""
+def named(*fields: str) -> ProductPublishQuerySet:
+    """These fields, with what every list shows to their provider: the names, the revisions, and how far
+    the live one reaches."""
     return (
-        publishes.select_related("product", "cluster", "live_revision", "wanted_revision")
+        ProductPublish.objects.select_related(
+            "product", "cluster", "live_revision", "wanted_revision"
+        )
         .only(
-            *OWN,
+            *fields,
             *("product__name", "product__version", "cluster__name"),
             *("live_revision__number", "live_revision__digest"),
             *("wanted_revision__number", "wanted_revision__digest"),
         )
-        .prefetch_related(under_way())
         .with_reach()
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, Prefetch, QuerySet
+from django.db.models import F, OuterRef, Prefetch, QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import (
     OpenApiResponse,
@@ -16,38 +16,56 @@ from rest_framework.response import Response
 from catalog.models import Product, Route
 from core import versions
 from core.api import ok
+from core.queries import prepared
 from publishing import stories
 from publishing.api import serializers as shapes
-from publishing.models import Deployment, DeploymentVerdict, ProductPublish
+from publishing.models import (
+    Deployment,
+    DeploymentVerdict,
+    ProductPublish,
+    ProductPublishQuerySet,
+    PublishPartQuerySet,
+)
 from publishing.states import Progress
 
 TAGS = ["Publishes"]
+OWN = [field.name for field in Deployment._meta.concrete_fields]
 CONFLICT = OpenApiResponse(description="A rule says no; `error.code` says which.")
 
 
 def publishes_for(user: Any) -> QuerySet[ProductPublish]:
+    return _publishes().visible_to(user)
+
+
+@prepared
+def _publishes() -> ProductPublishQuerySet:
     """With all that one answer shows, in a number of queries that does not grow with the rows."""
     links = Product.services.through.objects.filter(product=OuterRef("product"))
     routes = Route.objects.filter(service__products=OuterRef("product"))
-    return stories.named(ProductPublish.objects.visible_to(user)).annotate(
-        service_ids=ArraySubquery(links.values("apiservice")),
-        route_ids=ArraySubquery(routes.order_by().values("pk")),
+    return (
+        stories.named(*stories.OWN)
+        .prefetch_related(stories.under_way())
+        .annotate(
+            service_ids=ArraySubquery(links.values("apiservice")),
+            route_ids=ArraySubquery(routes.order_by().values("pk")),
+        )
     )
 
 
 def deployments_for(user: Any) -> QuerySet[Deployment]:
-    return with_verdicts(Deployment.objects.visible_to(user))
+    return with_verdicts().visible_to(user)
 
 
-def with_verdicts(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
-    """With all that one answer shows."""
-    verdicts = DeploymentVerdict.objects.select_related("agent").only(
-        *("deployment", "agent__name", "outcome", "error", "probe", "timings", "updated_at")
+@prepared
+def with_verdicts() -> PublishPartQuerySet:
+    """Deployments with all that one answer shows."""
+    verdicts = DeploymentVerdict.objects.annotate(agent_name=F("agent__name")).only(
+        *("deployment", "agent", "outcome", "error", "probe", "timings", "updated_at")
     )
     return (
-        deployments.select_related("revision")
-        .defer("revision__document")
-        .prefetch_related(Prefetch("verdicts", verdicts))
+        Deployment.objects.select_related("revision")
+        .only(*OWN, "revision__number", "revision__digest")
+        .prefetch_related(Prefetch("verdicts", verdicts, to_attr="listed_verdicts"))
     )
 
 

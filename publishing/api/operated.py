@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 
 from core.api import SharedListMixin, VisibleMixin
+from core.serializers import RowSerializer
 from publishing import operated
 from publishing.api import serializers as shapes
 from publishing.api.answers import with_verdicts
@@ -15,7 +16,7 @@ from publishing.models import Deployment, ProductPublish
 TAGS = ["Publishes (operator)"]
 
 
-class OperatedPublishSerializer(serializers.ModelSerializer):
+class OperatedPublishSerializer(RowSerializer):
     """A publish as its cluster's operator sees it: nothing of plans and subscribers."""
 
     product_name = serializers.CharField(source="product", read_only=True)
@@ -67,7 +68,7 @@ class OperatedPublishViewSet(
     ordering_fields = ["created_at", "published_at", "environment", "status"]
 
     def get_queryset(self):
-        return operated.rows(operated.publishes(self.request.user))
+        return operated.publishes(self.request.user, operated.rows())
 
 
 @extend_schema(tags=TAGS)
@@ -87,4 +88,4 @@ class OperatedDeploymentViewSet(
     ordering_fields = ["created_at", "finished_at", "status"]
 
     def get_queryset(self):
-        return with_verdicts(operated.deployments(self.request.user))
+        return operated.deployments(self.request.user, with_verdicts())

@@ -8,6 +8,7 @@ from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from core.serializers import RowSerializer
 from publishing.differences import Change
 from publishing.models import (
     AgentPublish,
@@ -38,7 +39,7 @@ class RevisionSerializer(serializers.ModelSerializer):
         return row.pk == row.publish.wanted_revision_id
 
 
-class RevisionName(serializers.ModelSerializer):
+class RevisionName(RowSerializer):
     class Meta:
         model = PublishRevision
         fields = ["id", "number", "digest"]
@@ -64,9 +65,9 @@ class ProbeField(serializers.JSONField):
     """Stored as the agent said it."""
 
 
-class VerdictSerializer(serializers.ModelSerializer):
+class VerdictSerializer(RowSerializer):
     agent_id = serializers.UUIDField(read_only=True)
-    agent = serializers.CharField(source="agent.name", read_only=True)
+    agent = serializers.CharField(source="agent_name", read_only=True)
     probe = ProbeField(read_only=True)
 
     class Meta:
@@ -75,7 +76,7 @@ class VerdictSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class DeploymentBriefSerializer(serializers.ModelSerializer):
+class DeploymentBriefSerializer(RowSerializer):
     product_publish_id = serializers.UUIDField(source="publish_id", read_only=True)
     revision = RevisionName(read_only=True, allow_null=True)
 
@@ -100,16 +101,16 @@ class DeploymentBriefSerializer(serializers.ModelSerializer):
 
 
 class DeploymentSerializer(DeploymentBriefSerializer):
-    verdicts = VerdictSerializer(many=True, read_only=True)
+    verdicts = VerdictSerializer(source="listed_verdicts", many=True, read_only=True)
     error = serializers.SerializerMethodField()
 
     class Meta(DeploymentBriefSerializer.Meta):
         fields = [*DeploymentBriefSerializer.Meta.fields, "error", "verdicts"]
         read_only_fields = fields
 
-    def get_error(self, row: Deployment) -> str:
+    def get_error(self, row: Any) -> str:
         """The words of the first gateway that refused."""
-        return next((verdict.error for verdict in row.verdicts.all() if verdict.error), "")
+        return next((verdict.error for verdict in row.listed_verdicts if verdict.error), "")
 
 
 # --- What differs ----------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ class ProofSerializer(serializers.Serializer):
     calls = ProbeCallSerializer(many=True, source="probe")
 
 
-class ProductPublishSerializer(serializers.ModelSerializer):
+class ProductPublishSerializer(RowSerializer):
     product_id = serializers.UUIDField(read_only=True)
     product_name = serializers.CharField(source="product", read_only=True)
     provider_tenant_id = serializers.UUIDField(source="organization_id", read_only=True)
@@ -295,6 +296,8 @@ class WarningSerializer(serializers.Serializer):
 
 
 class ProductPublishDetailSerializer(ProductPublishSerializer):
+    to_representation = serializers.ModelSerializer.to_representation  # with its context
+
     proof = serializers.SerializerMethodField()
     serving = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()

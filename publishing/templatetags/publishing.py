@@ -75,7 +75,14 @@ def publish_badge(publish: ProductPublish) -> Badge:
 
 @register.filter
 def deployment_badge(deployment: Deployment) -> Badge:
-    return Badge(*_DEPLOYMENT[Progress(deployment.status)], deployment.get_status_display())
+    return progress_badge(deployment.status)
+
+
+@register.filter
+def progress_badge(status: str) -> Badge:
+    """Of a deployment's status alone."""
+    progress = Progress(status)
+    return Badge(*_DEPLOYMENT[progress], progress.label)
 
 
 @register.filter

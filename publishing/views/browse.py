@@ -21,7 +21,7 @@ from core.pages import page_of
 from publishing import stories
 from publishing.filters import DeploymentFilter, ProductPublishFilter
 from publishing.forms.actions import PublishForm, RollBackForm, WithdrawForm
-from publishing.models import Deployment, Environment, PublishDraft
+from publishing.models import Deployment, Environment, ProductPublish, PublishDraft
 from publishing.services import revisions as compared
 from publishing.states import Kind, Progress, Status
 from publishing.views.shared import own, told
@@ -36,9 +36,11 @@ MAX_DIGITS = 9
     "publishing/list.html", "publish-rows", own=lambda request: {"drafts": _drafts(request)}
 )
 def publishes(request: HttpRequest) -> dict[str, Any]:
-    mine = own(request)
-    chosen = ProductPublishFilter(request.GET, stories.rows(mine).order_by("-created_at", "pk"))
-    groups = mine.order_by().values_list("status", "cluster", "cluster__name")
+    rows = own(request, stories.rows()).order_by("-created_at", "pk")
+    chosen = ProductPublishFilter(request.GET, rows)
+    groups = own(request, ProductPublish.objects.order_by()).values_list(
+        "status", "cluster", "cluster__name"
+    )
     counts: Counter[str] = Counter()
     clusters = {}
     for status, cluster, name, count in groups.annotate(Count("pk")):
@@ -95,16 +97,15 @@ def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
 @require_safe
 @shared_page("publishing/deployments.html", "deployment-rows")
 def deployments(request: HttpRequest) -> dict[str, Any]:
-    rows = Deployment.objects.filter(publish__in=own(request))
-    listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
-    context = listing(request, DeploymentFilter(request.GET, listed)) | {
+    rows = own(request, stories.listed()).order_by("-created_at", "-number", "pk")
+    context = listing(request, DeploymentFilter(request.GET, rows)) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
         "environments": Environment.values,
-        "clusters": _clusters(own(request)),
+        "clusters": _clusters(own(request, ProductPublish.objects.all())),
     }
     if asked := context["asked"].get("product_publish_id"):
-        named = own(request).select_related("product", "cluster")
+        named = own(request, ProductPublish.objects.select_related("product", "cluster"))
         context["only"] = named.filter(pk=asked).first()
     return context
 

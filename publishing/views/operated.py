@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from clusters.models import Cluster
 from core.filters import listing
 from core.htmx import page, shared_page
-from publishing import operated, stories
+from publishing import operated
 from publishing.filters import DeploymentFilter
 from publishing.models import Environment
 from publishing.states import Kind, Progress
@@ -26,9 +26,10 @@ def deployments(request: HttpRequest) -> dict[str, Any]:
     """Of every provider, on the active organization's clusters."""
     organization = request.organization  # type: ignore[attr-defined]
     mine = Cluster.objects.visible_to(request.user).filter(organization=organization)
-    rows = operated.deployments(request.user).filter(publish__cluster__in=mine.values("pk"))
-    listed = stories.listed(rows).order_by("-created_at", "-number", "pk")
-    return listing(request, DeploymentFilter(request.GET, listed)) | {
+    rows = operated.deployments(request.user, operated.listed())
+    rows = rows.filter(publish__cluster__organization=organization)
+    ordered = rows.order_by("-created_at", "-number", "pk")
+    return listing(request, DeploymentFilter(request.GET, ordered)) | {
         "statuses": Progress.choices,
         "kinds": Kind.choices,
         "environments": Environment.choices,

@@ -9,16 +9,16 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
+from accounts.models import TenantQuerySet
 from core.errors import DomainError, InvalidInput
 from publishing import stories
-from publishing.models import ProductPublish, ProductPublishQuerySet
 
 
-def own(request: HttpRequest) -> ProductPublishQuerySet:
-    """The active organization's publishes; a superuser without one sees all."""
-    rows = ProductPublish.objects.visible_to(request.user)
+def own(request: HttpRequest, rows: TenantQuerySet) -> Any:
+    """Those of the active organization; a superuser without one sees all."""
+    mine = rows.visible_to(request.user)
     organization = request.organization  # type: ignore[attr-defined]
-    return rows.filter(organization=organization) if organization else rows
+    return mine.filter(**{rows.tenant: organization}) if organization else mine
 
 
 def told(request: HttpRequest, pk: UUID) -> Any:
