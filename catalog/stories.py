@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from catalog.models import Gateway, Product
+from core.queries import prepared
 
 # Of a publish and of a subscription, in the words of their contexts.
 ENVIRONMENTS = (("dev", _("Development")), ("stage", _("Staging")), ("prod", _("Production")))
@@ -45,8 +46,9 @@ class Cell:
         return ngettext("%(total)s cluster", "%(total)s clusters", live) % {"total": live}
 
 
-def product_rows(rows: QuerySet[Product]) -> QuerySet[Product]:
-    """What a row of the list shows beside the product's own fields."""
+@prepared
+def product_rows() -> QuerySet[Product]:
+    """With what a row of the list shows beside the product's own fields."""
     services = Product.objects.filter(pk=OuterRef("pk")).annotate(total=Count("services"))
     subscribed = Product.objects.filter(pk=OuterRef("pk")).annotate(
         total=Count(
@@ -54,7 +56,7 @@ def product_rows(rows: QuerySet[Product]) -> QuerySet[Product]:
             filter=Q(publishes__subscriptions__status__in=["active", "suspended"]),
         )
     )
-    return rows.annotate(
+    return Product.objects.annotate(
         service_count=Subquery(services.values("total")),
         subscription_count=Subquery(subscribed.values("total")),
     )
@@ -64,20 +66,22 @@ def with_cells(products: Iterable[Any]) -> list[Any]:
     """Each product of a page with its environments."""
     found = list(products)
     by_product: dict[Any, list[Any]] = {row.pk: [] for row in found}
-    related: Any = Product.publishes  # type: ignore[attr-defined]
-    model = related.rel.related_model
-    rows = model.objects.filter(product__in=by_product).annotate(last_status=_last_status(model))
-    for publish in rows.only("product", "environment", "status").order_by():
-        by_product[publish.product_id].append(publish)
+    for publish in _publishes_with_last_status().filter(product__in=by_product):
+        by_product[publish.product].append(publish)
     for row in found:
         row.cells = cells(by_product[row.pk])
     return found
 
 
-def _last_status(model: Any) -> Subquery:
-    """Of a publish: how its last deployment goes or went."""
+@prepared
+def _publishes_with_last_status() -> QuerySet[Any]:
+    """What cells need to know of publishes: `last_status` is how the last deployment goes or went."""
+    related: Any = Product.publishes  # type: ignore[attr-defined]
+    model = related.rel.related_model
     deployments = model.deployments.rel.related_model.objects.filter(publish=OuterRef("pk"))
-    return Subquery(deployments.order_by("-number").values("status")[:1])
+    last = Subquery(deployments.order_by("-number").values("status")[:1])
+    rows = model.objects.annotate(last_status=last).order_by()
+    return rows.values_list("product", "environment", "status", "last_status", named=True)
 
 
 def cells(publishes: Iterable[Any]) -> list[Cell]:
@@ -121,11 +125,13 @@ def requests(product: Any) -> QuerySet:
     )
 
 
-def gateway_rows(rows: QuerySet[Gateway]) -> QuerySet[Gateway]:
+@prepared
+def gateway_rows() -> QuerySet[Gateway]:
+    """With what a row of the list shows beside the gateway's own fields."""
     uses = Gateway.objects.filter(pk=OuterRef("pk")).annotate(
         total=Count("publishes"),
         live=Count("publishes", filter=Q(publishes__status="PUBLISHED")),
     )
-    return rows.prefetch_related("listeners").annotate(
+    return Gateway.objects.prefetch_related("listeners").annotate(
         publish_count=Subquery(uses.values("total")), live_count=Subquery(uses.values("live"))
     )

@@ -30,7 +30,7 @@ FORM = "catalog/certificates/form.html"
 @shared_page("catalog/certificates/list.html", "certificate-rows")
 def certificates(request: HttpRequest) -> dict[str, Any]:
     """Those that end first, first."""
-    rows = mine(request, Certificate).defer("chain", "sealed_key")
+    rows = mine(request, Certificate.objects).defer("chain", "sealed_key")
     search = request.GET.get("search", "").replace("\x00", "").strip()[:100]
     if search:
         rows = rows.filter(name__icontains=search) | rows.filter(hosts__icontains=search)

@@ -38,7 +38,7 @@ ORDERS = {
 @require_safe
 @shared_page("catalog/gateways/list.html", "gateway-rows")
 def gateways(request: HttpRequest) -> dict[str, Any]:
-    rows = stories.gateway_rows(mine(request, Gateway))
+    rows = mine(request, stories.gateway_rows())
     chosen = GatewayFilter(request.GET, rows, request=request)
     return listing(request, chosen, ORDERS) | {"may_create": may_create(request)}
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Func
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
@@ -30,10 +31,10 @@ ORDERS = {
 @require_safe
 @shared_page("catalog/products/list.html", "product-rows")
 def products(request: HttpRequest) -> dict[str, Any]:
-    rows = mine(request, Product)
-    chosen = ProductFilter(request.GET, stories.product_rows(rows), request=request)
+    rows = mine(request, stories.product_rows())
+    chosen = ProductFilter(request.GET, rows, request=request)
     context = listing(request, chosen, ORDERS) | {
-        "categories": sorted({word for words in _categories(rows) for word in words}),
+        "categories": _categories(mine(request, Product.objects)),
         "may_create": may_create(request),
     }
     context["products"] = stories.with_cells(context["page"])
@@ -77,5 +78,6 @@ def waiting(request: HttpRequest, pk: UUID) -> HttpResponse:
     return page(request, "catalog/products/waiting.html", "product-waiting", context)
 
 
-def _categories(rows: Any) -> list[list[str]]:
-    return rows.exclude(categories=[]).order_by().values_list("categories", flat=True)
+def _categories(rows: Any) -> list[str]:
+    named = rows.order_by().values_list(Func("categories", function="unnest"), flat=True)
+    return sorted(named.distinct())

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,6 +27,7 @@ from core.errors import DomainError
 from core.filters import listing
 from core.htmx import attempt, leave, page, shared_page
 from core.pages import terms
+from core.queries import prepared
 
 FORM = "catalog/services/form.html"
 ROUTES = 100  # on one page of the routes
@@ -44,9 +45,9 @@ ORDERS = {
 @require_safe
 @shared_page("catalog/services/list.html", "service-rows")
 def services(request: HttpRequest) -> dict[str, Any]:
-    rows = mine(request, ApiService)
-    chosen = ApiServiceFilter(request.GET, _counted(rows), request=request)
-    waiting = mine(request, ApiImport).exclude(status=ImportStatus.APPLIED)
+    rows = mine(request, _counted())
+    chosen = ApiServiceFilter(request.GET, rows, request=request)
+    waiting = mine(request, ApiImport.objects).exclude(status=ImportStatus.APPLIED)
     return listing(request, chosen, ORDERS) | {
         "may_create": may_create(request),
         "waiting": waiting.defer("document").select_related("created_by", "service")[:WAITING],
@@ -160,10 +161,11 @@ def _form_page(request: HttpRequest, form: ServiceForm, service: Any = None) -> 
     return page(request, FORM, "service-form", context, 422 if form.errors else 200)
 
 
-def _counted(rows: Any) -> Any:
+@prepared
+def _counted() -> QuerySet[ApiService]:
     """With how many parts each has, and in how many products it is."""
     one = ApiService.objects.filter(pk=OuterRef("pk")).order_by()
-    return rows.annotate(
+    return ApiService.objects.annotate(
         **{
             f"{name}_count": Subquery(one.annotate(total=Count(f"{name}s")).values("total"))
             for name in ("route", "backend", "product")

@@ -20,10 +20,10 @@ from core.errors import DomainError
 from core.htmx import leave, page
 
 
-def mine(request: HttpRequest, model: Any) -> QuerySet:
-    """Of the organization that the request works in."""
+def mine(request: HttpRequest, rows: Any) -> QuerySet:
+    """Of a manager's or a queryset's rows those of the organization that the request works in."""
     organization = request.organization
-    rows = model.objects.visible_to(request.user)
+    rows = rows.visible_to(request.user)
     return rows.filter(organization=organization) if organization else rows.none()
 
 
