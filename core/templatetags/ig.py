@@ -11,7 +11,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -19,7 +19,6 @@ from django.utils.translation import gettext as _
 from core import durations
 
 register = template.Library()
-SELECTED = SafeString(" selected")
 
 
 @register.simple_tag
@@ -52,10 +51,12 @@ def options(choices: Iterable[tuple[Any, Any]], chosen: Any = None) -> SafeStrin
 
     A tag and no loop in the template: such a list may have hundreds of them.
     """
-    return format_html_join(
-        "",
-        '<option value="{}"{}>{}</option>',
-        ((value, SELECTED if value == chosen else "", label) for value, label in choices),
+    return SafeString(
+        "".join(
+            f'<option value="{conditional_escape(value)}"{" selected" if value == chosen else ""}>'
+            f"{conditional_escape(label)}</option>"
+            for value, label in choices
+        )
     )
 
 
