@@ -26,6 +26,7 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditEvent
 from clusters.models import (
     Agent,
+    AgentQuerySet,
     Cluster,
     ClusterQuerySet,
     RegistrationToken,
@@ -100,11 +101,23 @@ def usable_tokens() -> QuerySet[RegistrationToken]:
     )
 
 
+@prepared
+def agent_rows() -> AgentQuerySet:
+    """What a row of a list of agents shows; to be ordered by `alive`."""
+    told = Agent.objects.annotate(
+        cluster_name=F("cluster__name"), desired=F("cluster__state__desired_generation")
+    )
+    return told.alias(alive=_alive())
+
+
 def agents(cluster: Cluster) -> list[Agent]:
     """The unrevoked ones, those that need a look first."""
-    live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
     mine = cluster.agents.filter(revoked_at=None)
-    return list(mine.order_by(live, "name", "pk")[:SHOWN])
+    return list(mine.order_by(_alive(), "name", "pk")[:SHOWN])
+
+
+def _alive() -> Case:
+    return Case(When(live_agents(), then=True), default=False)
 
 
 def publishes(cluster: Any) -> list[Any]:

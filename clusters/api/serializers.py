@@ -202,7 +202,7 @@ class AgentSerializer(serializers.ModelSerializer):
 
 
 class AgentRowSerializer(AgentSerializer):
-    cluster_name = serializers.CharField(source="cluster.name")
+    cluster_name = serializers.CharField()
     desired_generation = serializers.IntegerField(source="desired")
 
     class Meta(AgentSerializer.Meta):

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Prefetch
+from django.db.models import Prefetch
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
@@ -273,8 +273,7 @@ class AgentViewSet(
     roles = {"revoke": Role.ADMIN}
 
     def get_queryset(self):
-        rows = super().get_queryset().select_related("cluster")
-        return rows.annotate(desired=F("cluster__state__desired_generation"))
+        return stories.agent_rows().visible_to(self.request.user)
 
     def get_serializer_class(self):
         return shapes.AgentRowSerializer if self.action == "list" else shapes.AgentSerializer

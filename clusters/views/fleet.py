@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import Kind
-from clusters import fleet
+from clusters import fleet, stories
 from clusters.filters import AgentFilter
-from clusters.models import Agent
+from clusters.models import Agent, AgentQuerySet
 from clusters.views.browse import may_register
 from core.filters import listing
 from core.htmx import shared_page
@@ -41,13 +40,15 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
 @shared_page("clusters/agents.html", "agent-rows")
 def agents(request: HttpRequest) -> dict[str, Any]:
     """The lost ones first; those revoked only when asked for."""
-    mine = Agent.objects.visible_to(request.user).filter(cluster__organization=request.organization)
-    live = Exists(Agent.objects.live().filter(pk=OuterRef("pk")))
-    rows = mine if request.GET.get("status") == "revoked" else mine.filter(revoked_at=None)
-    rows = rows.select_related("cluster").annotate(desired=F("cluster__state__desired_generation"))
-    ordered = rows.order_by(live, "cluster__name", "name", "pk")
-    versions = mine.values_list("version", flat=True)
-    return listing(request, AgentFilter(request.GET, ordered, request=request)) | {
+    rows = _mine(request, stories.agent_rows()).order_by("alive", "cluster_name", "name", "pk")
+    if request.GET.get("status") != "revoked":
+        rows = rows.filter(revoked_at=None)
+    versions = _mine(request, Agent.objects.all()).values_list("version", flat=True)
+    return listing(request, AgentFilter(request.GET, rows, request=request)) | {
         "states": [*STATES, ("revoked", _("Revoked"))],
         "versions": versions.exclude(version="").order_by("version").distinct(),
     }
+
+
+def _mine(request: HttpRequest, agents: AgentQuerySet) -> AgentQuerySet:
+    return agents.visible_to(request.user).filter(cluster__organization=request.organization)
