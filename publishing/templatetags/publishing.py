@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from core.durations import words
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish, PublishEvent
 from publishing.services import drift
-from publishing.states import OUTSTANDING, Outcome, Progress, Status
+from publishing.states import OUTSTANDING, Kind, Outcome, Progress, Status
 
 register = template.Library()
 MINUTE = 60
@@ -70,7 +70,14 @@ _EVENT = {
 
 @register.filter
 def publish_badge(publish: ProductPublish) -> Badge:
-    return Badge(*_PUBLISH[Status(publish.status)], publish.get_status_display())
+    status = Status(publish.status)
+    return Badge(*_PUBLISH[status], status.label)
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    """Of a deployment. As get_kind_display, which goes through all choices each time."""
+    return Kind(kind).label
 
 
 @register.filter
