@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.models import AuditEvent, Organization
 from clusters import stories
 from clusters.models import Agent, Cluster, ClusterQuerySet, Status, live_agents, out_of_sync
+from core.queries import prepared
 
 DAY = timedelta(hours=24)
 SHOWN = 10
@@ -73,10 +74,9 @@ def of(
     tell: Callable[[], ClusterQuerySet] = stories.in_trouble,
 ) -> Fleet:
     """`tell`: what to know of the clusters that need attention; asked only for those shown."""
-    mine: ClusterQuerySet = Cluster.objects.filter(organization=organization)
-    judged = _judged(mine)
+    judged = list(_judged().filter(organization=organization))
     statuses = Counter(stories.STATUSES[row.attention] for row in judged)
-    outcomes, running = _deployments(mine)
+    outcomes, running = _deployments(organization)
     troubled = [row.pk for row in judged if row.attention <= TROUBLED or row.out_of_sync]
     return Fleet(
         statuses={status: statuses[status] for status in Status.values},
@@ -91,38 +91,44 @@ def of(
     )
 
 
-def _judged(mine: ClusterQuerySet) -> list[Any]:
-    """All of them, those first that need attention most: only what is counted, judged once for everything."""
-    rows = mine.annotate(attention=stories.attention(), out_of_sync=out_of_sync())
+@prepared
+def _judged() -> QuerySet[Cluster, Any]:
+    """Those first that need attention most: only what is counted, judged once for everything."""
+    rows = Cluster.objects.annotate(attention=stories.attention(), out_of_sync=out_of_sync())
     ordered = rows.order_by("attention", "name", "pk")
-    return list(ordered.values_list("pk", "region", "attention", "out_of_sync", named=True))
+    return ordered.values_list("pk", "region", "attention", "out_of_sync", named=True)
 
 
 def _versions(organization: Organization) -> list[Version]:
     """Agents that are not revoked, by what they run; the most frequent version first."""
+    return [Version(**row) for row in _counted().filter(cluster__organization=organization)]
+
+
+@prepared
+def _counted() -> QuerySet[Agent, dict[str, Any]]:
     live = live_agents()
     up_to_date = live & Q(applied_generation__gte=F("cluster__state__desired_generation"))
-    joined = Agent.objects.filter(cluster__organization=organization, revoked_at=None)
-    rows = (
-        joined.order_by()
-        .values("version")
-        .annotate(
-            agents=Count("pk"),
-            live=Count("pk", filter=live),
-            converged=Count("pk", filter=up_to_date & Q(last_error="")),
-        )
-    )
-    return [Version(**row) for row in rows.order_by("-agents", "-version")]
+    rows = Agent.objects.filter(revoked_at=None).order_by().values("version")
+    return rows.annotate(
+        agents=Count("pk"),
+        live=Count("pk", filter=live),
+        converged=Count("pk", filter=up_to_date & Q(last_error="")),
+    ).order_by("-agents", "-version")
 
 
-def _deployments(mine: ClusterQuerySet) -> tuple[Mapping[str, int], int]:
+def _deployments(organization: Organization) -> tuple[Mapping[str, int], int]:
     """How those of the last day ended, and how many are under way, however old."""
-    model = stories.deployment_model()
-    here = model.objects.filter(publish__cluster__in=mine.order_by().values("pk"))
-    recent = here.filter(Q(finished_at__gte=timezone.now() - DAY) | Q(finished_at=None))
-    counted = dict(recent.order_by().values_list("status").annotate(Count("pk")))
+    mine = Cluster.objects.filter(organization=organization).order_by()
+    counted = dict(_recent().filter(publish__cluster__in=mine.values("pk")))
     ended = {status: counted.pop(status, 0) for status in OUTCOMES}
     return ended, sum(counted.values())
+
+
+@prepared
+def _recent() -> QuerySet[Any, tuple[str, int]]:
+    rows = stories.deployment_model().objects.order_by()
+    rows = rows.filter(Q(finished_at__gte=Now() - DAY) | Q(finished_at=None))
+    return rows.values_list("status").annotate(Count("pk"))
 
 
 def _events(organization: Organization) -> QuerySet[AuditEvent]:
