@@ -290,8 +290,11 @@ def _backend(row: Backend) -> dict[str, Any]:
 def _without_defaults(value: Any) -> Any:
     """Drop what proto3 reads anyway when it is missing: 0, "", false and empty lists."""
     if isinstance(value, dict):
-        kept = {key: _without_defaults(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if item or item not in ("", 0, [], False)}
+        return {
+            key: kept
+            for key, item in value.items()
+            if (kept := _without_defaults(item)) or kept not in ("", 0, [], False)
+        }
     if isinstance(value, list):
         return [_without_defaults(item) for item in value]
     return value

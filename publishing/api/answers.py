@@ -59,9 +59,7 @@ def deployments_for(user: Any) -> QuerySet[Deployment]:
 @prepared
 def with_verdicts() -> PublishPartQuerySet:
     """Deployments with all that one answer shows."""
-    verdicts = DeploymentVerdict.objects.annotate(agent_name=F("agent__name")).only(
-        *("deployment", "agent", "outcome", "error", "probe", "timings", "updated_at")
-    )
+    verdicts = DeploymentVerdict.objects.annotate(agent_name=F("agent__name"))
     return (
         Deployment.objects.select_related("revision")
         .only(*OWN, "revision__number", "revision__digest")
