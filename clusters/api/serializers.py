@@ -13,6 +13,7 @@ from clusters.models import MAX_HOPS, Agent, Cluster, Region, RegistrationToken,
 from clusters.services.tokens import DEFAULT_TTL
 from core.fields import Text
 from core.schema import example
+from core.serializers import RowSerializer
 
 
 class Moment(serializers.DateTimeField):
@@ -107,14 +108,18 @@ class TokenInput(serializers.Serializer):
     max_uses = serializers.IntegerField(required=False, default=1)
 
 
-class MaintenanceSerializer(serializers.Serializer):
+class MaintenanceSerializer(RowSerializer):
     enabled = serializers.BooleanField(source="maintained")
     since = serializers.DateTimeField(source="maintenance_since")
     until = serializers.DateTimeField(source="maintenance_until")
     reason = serializers.CharField(source="maintenance_reason")
 
+    class Meta:
+        model = Cluster
+        fields = ["enabled", "since", "until", "reason"]
 
-class ClusterSerializer(serializers.ModelSerializer):
+
+class ClusterSerializer(RowSerializer):
     operator_tenant_id = serializers.UUIDField(source="organization_id")
     status = serializers.ChoiceField(choices=Status.choices)
     status_since = serializers.DateTimeField(allow_null=True)
@@ -168,11 +173,11 @@ class ClusterSerializer(serializers.ModelSerializer):
         return rules.port_ranges(cluster.allowed_ports)
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
-    def get_open_to(self, cluster: Cluster) -> list[str]:
-        return [str(organization.pk) for organization in cluster.open_to.all()]
+    def get_open_to(self, cluster: Any) -> list[str]:
+        return list(map(str, cluster.opened_to))
 
 
-class AgentSerializer(serializers.ModelSerializer):
+class AgentSerializer(RowSerializer):
     """Never its key nor its token's digest."""
 
     status = serializers.ChoiceField(
@@ -268,7 +273,7 @@ class ClusterDetailSerializer(ClusterSerializer):
         fields = [*ClusterSerializer.Meta.fields, "agents"]
 
 
-class ProviderClusterSerializer(serializers.ModelSerializer):
+class ProviderClusterSerializer(RowSerializer):
     """What a provider needs to choose a cluster; nothing of its agents."""
 
     status = serializers.ChoiceField(choices=Status.choices)

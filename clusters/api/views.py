@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Prefetch
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
@@ -251,12 +252,10 @@ class Overview(viewsets.ViewSet):
 @prepared
 def _answered() -> ClusterQuerySet:
     """With all that one answer shows."""
-    return (
-        Cluster.objects.with_status()
-        .with_progress()
-        .with_capabilities()
-        .prefetch_related("open_to")
-    )
+    openings = Cluster.open_to.through.objects.filter(cluster=OuterRef("pk"))
+    opened_to = ArraySubquery(openings.order_by("organization__name").values("organization"))
+    told = Cluster.objects.with_status().with_progress().with_capabilities()
+    return told.annotate(opened_to=opened_to)
 
 
 @extend_schema(tags=["Clusters (operator)"])
