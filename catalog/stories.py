@@ -68,8 +68,9 @@ def with_cells(products: Iterable[Any]) -> list[Any]:
     by_product: dict[Any, list[Any]] = {row.pk: [] for row in found}
     for publish in _publishes_with_last_status().filter(product__in=by_product):
         by_product[publish.product].append(publish)
+    environments = [(code, str(label)) for code, label in ENVIRONMENTS]
     for row in found:
-        row.cells = cells(by_product[row.pk])
+        row.cells = cells(by_product[row.pk], environments)
     return found
 
 
@@ -84,8 +85,10 @@ def _publishes_with_last_status() -> QuerySet[Any]:
     return rows.values_list("product", "environment", "status", "last_status", named=True)
 
 
-def cells(publishes: Iterable[Any]) -> list[Cell]:
-    made = {code: Cell(code, label) for code, label in ENVIRONMENTS}
+def cells(
+    publishes: Iterable[Any], environments: Iterable[tuple[str, Any]] = ENVIRONMENTS
+) -> list[Cell]:
+    made = {code: Cell(code, label) for code, label in environments}
     for publish in publishes:
         made[publish.environment].publishes.append(publish)
     return list(made.values())

@@ -13,12 +13,14 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.text import Truncator
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from core import durations
 
 register = template.Library()
+NEVER = gettext_lazy("never")
 
 
 @register.simple_tag
@@ -69,7 +71,7 @@ def since(moment: datetime | None) -> SafeString:
 @register.simple_tag
 def ago(moment: datetime | None) -> SafeString:
     """{% ago agent.last_heartbeat_at %}: "4 s ago"; "never" without a moment."""
-    return _relative(moment, "ago", missing=_("never"))
+    return _relative(moment, "ago", missing=NEVER)
 
 
 @register.simple_tag
@@ -78,7 +80,7 @@ def left(moment: datetime | None) -> SafeString:
     return _relative(moment, "left", missing="–")
 
 
-def _relative(moment: datetime | None, form: str, *, missing: str) -> SafeString:
+def _relative(moment: datetime | None, form: str, *, missing: Any) -> SafeString:
     if moment is None:
         return format_html('<span class="ig-3">{}</span>', missing)
     local = timezone.localtime(moment)
@@ -113,6 +115,12 @@ def dialog(content: SafeString, title: str, id: str) -> SafeString:  # noqa: A00
     """{% dialog title="Delete?" id="delete-dialog" %}…{% enddialog %}, opened by data-ig-dialog."""
     context = {"content": content, "title": title, "id": id}
     return SafeString(render_to_string("components/dialog.html", context))
+
+
+@register.filter
+def cut(text: str, length: int) -> str:
+    """As truncatechars, which goes through each letter of what is short enough, too."""
+    return text if len(text) <= length else Truncator(text).chars(length)
 
 
 @register.filter

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django import template
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from subscriptions.models import Plan, Subscription
 from subscriptions.states import Status
@@ -29,10 +30,27 @@ BADGES = {
     Status.CANCELLED: ("", "circle-minus"),
 }
 
+ACTS = {
+    "select": gettext_noop("Select %(consumer)s · %(application)s"),
+    "approve": gettext_noop("Approve %(consumer)s · %(application)s"),
+    "reject": gettext_noop("Reject %(consumer)s · %(application)s"),
+    "suspend": gettext_noop("Suspend %(consumer)s · %(application)s"),
+    "resume": gettext_noop("Resume %(consumer)s · %(application)s"),
+}
+
 
 @register.filter
 def subscription_badge(subscription: Subscription) -> Badge:
-    return Badge(*BADGES[Status(subscription.status)], subscription.get_status_display())
+    status = Status(subscription.status)
+    return Badge(*BADGES[status], status.label)
+
+
+@register.filter
+def named(subscription: Subscription, act: str) -> str:
+    """{{ row|named:"approve" }}: which one it is about, where each row has the same button."""
+    application = subscription.application
+    names = {"consumer": application.organization, "application": application}
+    return _(ACTS[act]) % names
 
 
 @register.filter
