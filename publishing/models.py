@@ -414,12 +414,14 @@ class RouteClaim(models.Model):
         return f"{self.method} {self.host}:{self.port}{self.path}"
 
 
-class PublishDraftQuerySet(models.QuerySet):
-    def visible_to(self, user: Any) -> PublishDraftQuerySet:
+class PublishDraftQuerySet(TenantQuerySet):
+    tenant = "product__organization"
+
+    def visible_to(self, user: Any) -> TenantQuerySet:
         """One's own, of products that one may still see."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(user=user, product__in=Product.objects.visible_to(user))
+        return super().visible_to(user).filter(user=user)
 
 
 class PublishDraft(models.Model):

@@ -19,6 +19,8 @@ from publishing.models import (
     DeploymentVerdict,
     ProductPublish,
     ProductPublishQuerySet,
+    PublishDraft,
+    PublishDraftQuerySet,
     PublishPartQuerySet,
     PublishRevision,
 )
@@ -218,6 +220,13 @@ def named(*fields: str) -> ProductPublishQuerySet:
             *("wanted_revision__number", "wanted_revision__digest"),
         )
         .with_reach()
+    )
+
+
+@prepared
+def unfinished() -> PublishDraftQuerySet:
+    return PublishDraft.objects.select_related("product").only(
+        "step", "updated_at", "product__name", "product__version"
     )
 
 

@@ -160,9 +160,7 @@ def revision_context(request: HttpRequest, pk: UUID, number: int) -> dict[str, A
 
 
 def _drafts(request: HttpRequest) -> QuerySet[PublishDraft]:
-    rows = PublishDraft.objects.visible_to(request.user).select_related("product")
-    organization = request.organization  # type: ignore[attr-defined]
-    return (rows.filter(product__organization=organization) if organization else rows)[:DRAFTS]
+    return own(request, stories.unfinished())[:DRAFTS]
 
 
 def _clusters(publishes: Any) -> Any:
