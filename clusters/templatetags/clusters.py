@@ -223,11 +223,14 @@ def step_badge(step: Any) -> Badge:
 
 
 @register.simple_tag
-def dots(cluster: Any) -> SafeString:
-    """{% dots cluster %}: one per agent, the live ones first; beyond a handful the numbers must do."""
-    live = min(cluster.active_agent_count, MAX_DOTS)
-    lost = min(cluster.agent_count - cluster.active_agent_count, MAX_DOTS - live)
-    return SafeString(live * LIVE_DOT + lost * LOST_DOT)
+def agent_count(cluster: Any) -> SafeString:
+    """{% agent_count cluster %}: "2 / 3" and a dot for each, the live ones first; a handful must do."""
+    live, joined = cluster.active_agent_count, cluster.agent_count
+    shown = min(joined, MAX_DOTS)
+    alive = min(live, shown)
+    dots = alive * LIVE_DOT + (shown - alive) * LOST_DOT
+    around = f'&ensp;<span class="ig-dots" aria-hidden="true">{dots}</span>' if joined else ""
+    return SafeString(f'<span class="ig-tn">{live} / {joined}</span>{around}')
 
 
 @register.filter
