@@ -66,8 +66,8 @@ def _work_in(
     mine: list[Organization],
     *more: Any,
 ) -> None:
-    """Set request.organization and request.standing; X-Organization may choose another one of the user's,
-    else 404."""
+    """Set request.organization, .standing and .snapshot; X-Organization may choose another one of the
+    user's, else 404."""
     wanted = request.headers.get(HEADER)
     if wanted:
         organization = organizations.by_id(user, wanted)
@@ -75,6 +75,7 @@ def _work_in(
             raise Http404
     request._request.organization = organization
     request._request.standing = *organizations.standing(user, organization, mine), *more
+    request._request.snapshot = mine[0].snapshot if mine else None
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

@@ -45,6 +45,7 @@ class OrganizationMiddleware:
             request.organizations = mine
             request.organization = organizations.of_session(request.session, request.user, mine)
             request.standing = organizations.standing(request.user, request.organization, mine)
+            request.snapshot = mine[0].snapshot if mine else None
         return self.get_response(request)
 
 

@@ -8,16 +8,21 @@ from uuid import UUID
 from django.db.models import F, Value
 
 from accounts.models import Organization, Role, User
+from core import answers
 
 SESSION_KEY = "organization"
 MOST = 200  # of the switcher
 
 
 def choices(user: User) -> list[Organization]:
-    """What the switcher offers, each with the user's `role`; to a superuser all of them."""
+    """What the switcher offers, each with the user's `role`; to a superuser all of them.
+
+    Each with the `snapshot`, too, in which that was so: see core.answers.
+    """
+    rows = Organization.objects.annotate(snapshot=answers.Snapshot())
     if user.is_superuser:
-        return list(Organization.objects.annotate(role=Value(Role.ADMIN))[:MOST])
-    mine = Organization.objects.filter(memberships__user=user)
+        return list(rows.annotate(role=Value(Role.ADMIN))[:MOST])
+    mine = rows.filter(memberships__user=user)
     return list(mine.annotate(role=F("memberships__role"))[:MOST])
 
 
@@ -43,7 +48,8 @@ def standing(
 ) -> tuple[Any, ...]:
     """All that decides what somebody sees: whose are equal see the same rows and may do the same."""
     roles = [(row.pk, row.role) for row in mine]
-    of_one = user.pk if len(roles) == MOST else None  # there may be more, which are not told here
+    # There may be more, which are not told here; or none, and then no snapshot in which that was so.
+    of_one = user.pk if len(roles) in {0, MOST} else None
     return organization and organization.pk, user.is_superuser, of_one, roles
 
 

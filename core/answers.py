@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.cache import caches
 from django.db import connection
+from django.db.models import Func, TextField
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
@@ -25,9 +26,10 @@ def shared(request: HttpRequest, what: tuple[Any, ...], make: Callable[[], str])
 
     Such an answer tells the same rows as a new one would, and what follows from the clock is seconds old at
     most (CACHES["answers"]). `what` has to name all else that the answer depends on: above all, who asks.
-    Made anew for `Cache-Control: no-cache`, and inside a transaction.
+    Made anew for `Cache-Control: no-cache`, after a write, and inside a transaction.
     """
-    if connection.in_atomic_block or "no-cache" in request.headers.get("Cache-Control", ""):
+    writes = connection.in_atomic_block or request.method not in {"GET", "HEAD"}
+    if writes or "no-cache" in request.headers.get("Cache-Control", ""):
         return make()
     seen = _snapshot(request)
     asked = (*what, request.get_full_path(), get_language())
@@ -69,14 +71,22 @@ def _turn(place: str) -> Iterator[None]:
             lock.release()
 
 
-def _snapshot(request: Any) -> str:
-    """Which transactions are visible: while it stays the same, so does every row. Asked once for a reading.
+class Snapshot(Func):
+    """Which transactions are visible: while it stays the same, so does every row.
 
     Inside a transaction it would not tell that one's own writes.
     https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
     """
-    if request.method not in {"GET", "HEAD"} or not hasattr(request, "snapshot"):
+
+    template = "pg_current_snapshot()::text"
+    output_field = TextField()
+
+
+def _snapshot(request: Any) -> str:
+    """The one in which was read who asks, if anything was (request.snapshot). A later one would be wrong:
+    whoever's membership ended in between would answer for those who have it still."""
+    if not getattr(request, "snapshot", None):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_current_snapshot()::text")
+            cursor.execute(f"SELECT {Snapshot.template}")
             (request.snapshot,) = cursor.fetchone()
     return request.snapshot

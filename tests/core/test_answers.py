@@ -9,11 +9,16 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIRequestFactory
 
+from accounts.authentication import SessionAuthentication
+from accounts.middleware import OrganizationMiddleware
 from accounts.models import Role
+from clusters.api.views import ClusterViewSet
 from clusters.models import HEARTBEAT_WINDOW
 from clusters.services import clusters
 from clusters.services.lapses import announce_lapsed
+from clusters.views import browse
 from core import answers
 from core.htmx import shared_page
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
@@ -175,3 +180,36 @@ def test_nothing_of_one_reader_gets_into_what_is_shared():
 
     with pytest.raises(RuntimeError, match="one reader's own"):
         personal(request)
+
+
+def test_who_leaves_while_asking_does_not_answer_for_those_who_stay(operator, cluster):
+    """What is made after the membership ended is not given to those who have it still."""
+    leaver, stayer = UserFactory(member_of=operator), member(operator)
+
+    def late(request):
+        leaver.memberships.all().delete()
+        return browse.clusters(request)
+
+    request = RequestFactory().get(PAGE)
+    request.user, request.session, request.htmx = leaver, {}, False
+    answer = OrganizationMiddleware(late)(request)
+
+    assert "kr-main" not in answer.content.decode()
+    assert "kr-main" in read(stayer)[0]
+
+
+def test_who_joins_while_asking_does_not_answer_for_those_outside(operator, cluster):
+    joiner, outsider = UserFactory(), Client()
+    outsider.force_login(UserFactory())
+
+    class Late(ClusterViewSet):
+        def initial(self, request, *args, **kwargs):
+            super().initial(request, *args, **kwargs)
+            MembershipFactory(user=joiner, organization=operator)
+
+    request = APIRequestFactory().get(API)
+    request.user, request.session = joiner, {}
+    answer = Late.as_view({"get": "list"}, authentication_classes=[SessionAuthentication])(request)
+
+    assert "kr-main" in answer.render().content.decode()
+    assert "kr-main" not in read(outsider, API)[0]
