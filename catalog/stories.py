@@ -15,11 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from catalog.models import Gateway, Product
-from core.queries import prepared
+from core.queries import count, prepared
 
 # Of a publish and of a subscription, in the words of their contexts.
 ENVIRONMENTS = (("dev", _("Development")), ("stage", _("Staging")), ("prod", _("Production")))
-SUBSCRIBED = Q(subscriptions__status__in=["active", "suspended"])
+HELD = ("active", "suspended")
+SUBSCRIBED = Q(subscriptions__status__in=HELD)
 REQUESTS = 5
 USES = 50
 
@@ -49,16 +50,11 @@ class Cell:
 @prepared
 def product_rows() -> QuerySet[Product]:
     """With what a row of the list shows beside the product's own fields."""
-    services = Product.objects.filter(pk=OuterRef("pk")).annotate(total=Count("services"))
-    subscribed = Product.objects.filter(pk=OuterRef("pk")).annotate(
-        total=Count(
-            "publishes__subscriptions",
-            filter=Q(publishes__subscriptions__status__in=["active", "suspended"]),
-        )
-    )
+    publishes: Any = Product.publishes  # type: ignore[attr-defined]
+    subscriptions = publishes.rel.related_model.subscriptions.rel.related_model.objects
     return Product.objects.annotate(
-        service_count=Subquery(services.values("total")),
-        subscription_count=Subquery(subscribed.values("total")),
+        service_count=count(Product.services.through.objects, "product"),
+        subscription_count=count(subscriptions.filter(status__in=HELD), "publish__product"),
     )
 
 
@@ -131,10 +127,8 @@ def requests(product: Any) -> QuerySet:
 @prepared
 def gateway_rows() -> QuerySet[Gateway]:
     """With what a row of the list shows beside the gateway's own fields."""
-    uses = Gateway.objects.filter(pk=OuterRef("pk")).annotate(
-        total=Count("publishes"),
-        live=Count("publishes", filter=Q(publishes__status="PUBLISHED")),
-    )
+    publishes: Any = Gateway.publishes.rel.related_model.objects  # type: ignore[attr-defined]
     return Gateway.objects.prefetch_related("listeners").annotate(
-        publish_count=Subquery(uses.values("total")), live_count=Subquery(uses.values("live"))
+        publish_count=count(publishes, "gateway"),
+        live_count=count(publishes.filter(status="PUBLISHED"), "gateway"),
     )

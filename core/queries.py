@@ -7,7 +7,8 @@ from functools import wraps
 from threading import local
 from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -27,3 +28,9 @@ def prepared(make: Callable[[], Rows]) -> Callable[[], Rows]:
         return made.rows.all()
 
     return clone
+
+
+def count(rows: Any, of: str) -> Coalesce:
+    """How many of `rows` belong to the outer query's row, to which their field `of` leads. Never null."""
+    found = rows.filter(**{of: OuterRef("pk")}).order_by().values(of).annotate(found=Count("*"))
+    return Coalesce(Subquery(found.values("found")), 0)

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,7 +19,15 @@ from accounts.models import Role
 from catalog import stories
 from catalog.filters import ApiServiceFilter
 from catalog.forms.services import ServiceForm
-from catalog.models import ApiImport, ApiService, ImportStatus, PolicyKind, Product, Route
+from catalog.models import (
+    ApiImport,
+    ApiService,
+    Backend,
+    ImportStatus,
+    PolicyKind,
+    Product,
+    Route,
+)
 from catalog.services import apis as service_rules
 from catalog.views.shared import creating_in, may_create, mine, rights, visible
 from core import versions
@@ -27,7 +35,7 @@ from core.errors import DomainError
 from core.filters import listing
 from core.htmx import attempt, leave, page, shared_page
 from core.pages import terms
-from core.queries import prepared
+from core.queries import count, prepared
 
 FORM = "catalog/services/form.html"
 ROUTES = 100  # on one page of the routes
@@ -164,12 +172,10 @@ def _form_page(request: HttpRequest, form: ServiceForm, service: Any = None) -> 
 @prepared
 def _counted() -> QuerySet[ApiService]:
     """With how many parts each has, and in how many products it is."""
-    one = ApiService.objects.filter(pk=OuterRef("pk")).order_by()
     return ApiService.objects.annotate(
-        **{
-            f"{name}_count": Subquery(one.annotate(total=Count(f"{name}s")).values("total"))
-            for name in ("route", "backend", "product")
-        }
+        route_count=count(Route.objects, "service"),
+        backend_count=count(Backend.objects, "service"),
+        product_count=count(Product.services.through.objects, "apiservice"),
     )
 
 
