@@ -11,6 +11,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +32,8 @@ CREDENTIAL_HEADERS = {AuthMode.API_KEY: ["x-api-key"], AuthMode.OAUTH2: ["author
 
 
 Policies = dict[str, dict[str, Any]]  # a service's configurations by kind
+# One with a model's fields, its id as text: a list has hundreds, and models would take most of its time.
+Row = SimpleNamespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,9 @@ class Definition:
     publish: ProductPublish
     listeners: Sequence[Listener]
     services: Sequence[ApiService]
-    routes: Sequence[Route]
-    backends: Sequence[Backend]
-    policies: Sequence[Policy]
+    routes: Sequence[Route | Row]
+    backends: Sequence[Backend | Row]
+    policies: Sequence[Policy | Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,9 @@ class _Parts:
 
     def __init__(self, service: Any) -> None:
         self.service: ApiService = service
-        self.routes = _read(Route, service.route_rows)
-        self.backends = _read(Backend, service.backend_rows)
-        self.policies = _read(Policy, service.policy_rows)
+        self.routes = _read(Route, service.pk, service.route_rows)
+        self.backends = _read(Backend, service.pk, service.backend_rows)
+        self.policies = _read(Policy, service.pk, service.policy_rows)
 
 
 @prepared
@@ -123,15 +127,20 @@ def _with_parts() -> models.QuerySet[ApiService]:
 
 def _written(model: type[models.Model]) -> ArraySubquery:
     """Each row as a list of JSON, in the order of the model's fields."""
-    names = [field.attname for field in model._meta.concrete_fields]
-    row = models.Func(*names, function="jsonb_build_array", output_field=models.JSONField())
+    row = models.Func(*_names(model), function="jsonb_build_array", output_field=models.JSONField())
     rows = model._default_manager.filter(service=OuterRef("pk"))
     return ArraySubquery(rows.values(json=row))
 
 
-def _read(model: type[models.Model], rows: Iterable[list[Any]]) -> list[Any]:
-    reads = [field.to_python for field in model._meta.concrete_fields]
-    return [model(*[read(value) for read, value in zip(reads, row, strict=True)]) for row in rows]
+def _read(model: type[models.Model], service: UUID, rows: Iterable[list[Any]]) -> list[Row]:
+    names = _names(model)
+    return [Row(service_id=service, **dict(zip(names, row, strict=True))) for row in rows]
+
+
+@cache
+def _names(model: type[models.Model]) -> list[str]:
+    names = [field.attname for field in model._meta.concrete_fields]
+    return [name for name in names if name != "service_id"]
 
 
 def compile_publish(publish: ProductPublish) -> Compiled:
@@ -213,10 +222,10 @@ def _routes(definition: Definition) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["path"], row["match"], row["methods"], row["id"]))
 
 
-def _route(row: Route, service: ApiService, policies: Policies) -> dict[str, Any]:
+def _route(row: Route | Row, service: ApiService, policies: Policies) -> dict[str, Any]:
     headers = policies.get(PolicyKind.HEADERS, {})
     return {
-        "id": str(row.pk),
+        "id": str(row.id),
         "match": row.match,
         "path": full_path(service.base_path, row.path),
         "methods": sorted(row.methods),
@@ -232,7 +241,7 @@ def _route(row: Route, service: ApiService, policies: Policies) -> dict[str, Any
     }
 
 
-def _by_service(policies: Iterable[Policy]) -> dict[UUID, Policies]:
+def _by_service(policies: Iterable[Policy | Row]) -> dict[UUID, Policies]:
     found: dict[UUID, Policies] = {}
     for row in policies:
         found.setdefault(row.service_id, {})[row.kind] = row.config
@@ -245,7 +254,7 @@ def _headers(values: dict[str, str]) -> list[dict[str, str]]:
 
 def _upstreams(definition: Definition) -> list[dict[str, Any]]:
     backends: dict[UUID, list[dict[str, Any]]] = {}
-    for row in sorted(definition.backends, key=lambda row: (row.host, row.port, row.pk)):
+    for row in sorted(definition.backends, key=lambda row: (row.host, row.port, row.id)):
         backends.setdefault(row.service_id, []).append(_backend(row))
     policies = _by_service(definition.policies)
     return [
@@ -276,9 +285,9 @@ def _limits(policies: Policies, auth_mode: str) -> dict[str, Any]:
     return found
 
 
-def _backend(row: Backend) -> dict[str, Any]:
+def _backend(row: Backend | Row) -> dict[str, Any]:
     return {
-        "id": str(row.pk),
+        "id": str(row.id),
         "host": row.host,
         "port": row.port,
         "tls": row.tls,
