@@ -8,6 +8,7 @@ from typing import Any
 import django_filters
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from accounts.models import AuditEvent
 from clusters.models import (
@@ -139,8 +140,23 @@ class AgentFilter(django_filters.FilterSet):
         return rows.filter(Q(name__icontains=value) | Q(cluster__name__icontains=value))
 
 
-def choices(rows: QuerySet) -> tuple[list[str], list[str]]:
-    """Every region and every key=value that these clusters have, for lists to choose from."""
-    found = list(rows.order_by("region").values_list("region", "labels").distinct())
-    pairs = {f"{key}={value}" for _region, labels in found for key, value in labels.items()}
-    return list(dict.fromkeys(region for region, _labels in found)), sorted(pairs)[:MOST_LABELS]
+class Choices:
+    """What the clusters have to choose from: asked when a page shows it, not for what a pulse reads."""
+
+    def __init__(self, clusters: QuerySet) -> None:
+        self._clusters = clusters
+
+    @cached_property
+    def _found(self) -> list[tuple[str, dict[str, str]]]:
+        rows = self._clusters.order_by("region")
+        return list(rows.values_list("region", "labels").distinct())
+
+    @cached_property
+    def regions(self) -> list[str]:
+        return list(dict.fromkeys(region for region, _labels in self._found))
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Every key=value."""
+        pairs = {f"{key}={value}" for _region, of in self._found for key, value in of.items()}
+        return sorted(pairs)[:MOST_LABELS]

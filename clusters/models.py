@@ -98,15 +98,13 @@ class ClusterQuerySet(TenantQuerySet):
     def with_dated_status(self) -> ClusterQuerySet:
         """Annotate the status and since when."""
         heard = Agent.objects.filter(cluster=OuterRef("pk"), last_heartbeat_at__isnull=False)
-        live = Agent.objects.live().filter(cluster=OuterRef("pk"))
+        joined = Min("connected_at", filter=live_agents())
         lost = Max(Greatest("disconnected_at", "last_heartbeat_at"))
         return self.with_bare_status().annotate(
             # In the order of the status itself, without saying it once more for each.
             status_since=Case(
                 When(in_maintenance(), then=F("maintenance_since")),
-                default=Coalesce(
-                    _of_each(live, Min("connected_at")), _of_each(heard, lost), "created_at"
-                ),
+                default=Coalesce(_of_each(heard, Coalesce(joined, lost)), "created_at"),
             ),
         )
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts import access
 from accounts.models import Kind, Role
 from clusters import stories
-from clusters.filters import ClusterFilter, choices
+from clusters.filters import Choices, ClusterFilter
 from clusters.forms import TokenForm
 from clusters.models import Cluster, ClusterQuerySet, Status
 from clusters.views.shared import visible
@@ -36,13 +36,11 @@ SEGMENTS = [Status.ACTIVE, Status.MAINTENANCE, Status.INACTIVE, Status.PENDING]
 @require_safe
 @shared_page("clusters/list.html", "cluster-rows")
 def clusters(request: HttpRequest) -> dict[str, Any]:
-    regions, labels = choices(_mine(request, Cluster.objects.all()))
     chosen = ClusterFilter(request.GET, _mine(request, stories.rows()), request=request)
     counted = _mine(request, stories.counted())
     return listing(request, chosen, ORDERS) | {
         "segments": segments(request, chosen, counted, SEGMENTS),
-        "regions": regions,
-        "labels": labels,
+        "choices": Choices(_mine(request, Cluster.objects.all())),
         "sync": [(value, label, value == request.GET.get("in_sync")) for value, label in SYNC],
         "may_register": may_register(request),
     }
