@@ -1,0 +1,49 @@
+"""A prepared queryset is made once in each thread, and nobody sees what another one read or asked."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from accounts.models import Organization
+from core.queries import prepared
+from tests.factories.accounts import OrganizationFactory
+
+
+@pytest.fixture
+def made():
+    return []
+
+
+@pytest.fixture
+def organizations(made):
+    @prepared
+    def organizations():
+        made.append(1)
+        return Organization.objects.order_by("name")
+
+    return organizations
+
+
+@pytest.mark.django_db
+def test_it_is_made_once_and_narrowed_by_whoever_asks(organizations, made):
+    OrganizationFactory(name="one"), OrganizationFactory(name="two")
+    assert [row.name for row in organizations().filter(name="one")] == ["one"]
+    assert [row.name for row in organizations().filter(name="two")] == ["two"]
+    assert len(made) == 1
+
+
+@pytest.mark.django_db
+def test_what_was_read_once_is_read_again(organizations):
+    before = len(organizations())
+    OrganizationFactory()
+    assert len(organizations()) == before + 1
+
+
+def test_each_thread_makes_its_own(organizations, made):
+    organizations()
+    with ThreadPoolExecutor(max_workers=1) as other:
+        other.submit(organizations).result()
+        other.submit(organizations).result()
+    assert len(made) == 2
