@@ -10,8 +10,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, CharField, QuerySet, Value, When
-from django.db.models.functions import Cast
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -199,12 +198,12 @@ def _mine(request: HttpRequest) -> SubscriptionQuerySet:
     return rows.filter(publish__organization=organization) if organization else rows.none()
 
 
-def _products(rows: QuerySet[Subscription]) -> list[tuple[str, str]]:
+def _products(rows: QuerySet[Subscription]) -> list[tuple[UUID, str]]:
     """What somebody subscribed to: the choices of the filter."""
-    found = Product.objects.filter(pk__in=rows.order_by().values("publish__product"))
-    # The keys as text: hundreds, and all they are for is to be written.
-    shown = found.values_list(Cast("pk", CharField()), "name", "version")
-    return [(key, f"{name} v{version}") for key, name, version in shown]
+    found = Product.objects.filter(pk__in=rows.order_by().values("publish__product")).values_list(
+        "pk", "name", "version"
+    )
+    return [(key, f"{name} v{version}") for key, name, version in found]
 
 
 def _may_work(request: HttpRequest) -> bool:
