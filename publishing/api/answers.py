@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, Prefetch, QuerySet
+from django.db.models import OuterRef, QuerySet
+from django.db.models.functions import JSONObject
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import (
     OpenApiResponse,
@@ -58,12 +59,13 @@ def deployments_for(user: Any) -> QuerySet[Deployment]:
 
 @prepared
 def with_verdicts() -> PublishPartQuerySet:
-    """Deployments with all that one answer shows."""
-    verdicts = DeploymentVerdict.objects.annotate(agent_name=F("agent__name"))
+    """Deployments with all that one answer shows. There are many verdicts: they come as JSON."""
+    verdicts = DeploymentVerdict.objects.filter(deployment=OuterRef("pk")).order_by("agent__name")
+    shown = {name: name for name in shapes.VerdictSerializer.Meta.fields} | {"agent": "agent__name"}
     return (
         Deployment.objects.select_related("revision")
         .only(*OWN, "revision__number", "revision__digest")
-        .prefetch_related(Prefetch("verdicts", verdicts, to_attr="listed_verdicts"))
+        .annotate(listed_verdicts=ArraySubquery(verdicts.values(json=JSONObject(**shown))))
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from core.serializers import RowSerializer
+from core.serializers import Moment, RowSerializer
 from publishing.differences import Change
 from publishing.models import (
     AgentPublish,
@@ -19,6 +20,8 @@ from publishing.models import (
     PublishRevision,
 )
 from publishing.services import drift, tls
+
+MOMENT = Moment()
 
 # --- Deployments -----------------------------------------------------------------------------------
 
@@ -65,15 +68,28 @@ class ProbeField(serializers.JSONField):
     """Stored as the agent said it."""
 
 
-class VerdictSerializer(RowSerializer):
+class VerdictSerializer(serializers.ModelSerializer):
     agent_id = serializers.UUIDField(read_only=True)
-    agent = serializers.CharField(source="agent_name", read_only=True)
+    agent = serializers.CharField(source="agent.name", read_only=True)
     probe = ProbeField(read_only=True)
 
     class Meta:
         model = DeploymentVerdict
         fields = ["agent_id", "agent", "outcome", "error", "probe", "timings", "updated_at"]
         read_only_fields = fields
+
+
+@extend_schema_field(VerdictSerializer(many=True))
+class VerdictsField(serializers.Field):
+    """Of a deployment that was read with `answers.with_verdicts`."""
+
+    def to_representation(self, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [self._told(each) for each in verdicts]
+
+    def _told(self, verdict: dict[str, Any]) -> dict[str, Any]:
+        at = datetime.fromisoformat(verdict["updated_at"])
+        told = {name: verdict[name] for name in VerdictSerializer.Meta.fields}
+        return told | {"updated_at": MOMENT.to_representation(at)}
 
 
 class DeploymentBriefSerializer(RowSerializer):
@@ -101,7 +117,7 @@ class DeploymentBriefSerializer(RowSerializer):
 
 
 class DeploymentSerializer(DeploymentBriefSerializer):
-    verdicts = VerdictSerializer(source="listed_verdicts", many=True, read_only=True)
+    verdicts = VerdictsField(source="listed_verdicts", read_only=True)
     error = serializers.SerializerMethodField()
 
     class Meta(DeploymentBriefSerializer.Meta):
@@ -110,7 +126,7 @@ class DeploymentSerializer(DeploymentBriefSerializer):
 
     def get_error(self, row: Any) -> str:
         """The words of the first gateway that refused."""
-        return next((verdict.error for verdict in row.listed_verdicts if verdict.error), "")
+        return next((each["error"] for each in row.listed_verdicts if each["error"]), "")
 
 
 # --- What differs ----------------------------------------------------------------------------------
