@@ -7,8 +7,10 @@ import pytest
 from django import forms
 from django.template import Context, Template
 from django.utils import timezone, translation
+from django.utils.text import Truncator
 
 from core import durations
+from core.templatetags import ig
 
 SPANS = [
     (1, "1 s", "1초"),
@@ -114,3 +116,8 @@ def test_fields_wear_the_theme():
     assert [name in html for name, html in zip(("control", "select", "check"), fields, strict=True)]
     assert "optional" in fields[1]
     assert "form-check-input" in fields[2]
+
+
+@pytest.mark.parametrize("text", ["", "abc", "abcde", "abcdef", "가나다라마바"])
+def test_cut_shortens_as_django_does(text):
+    assert ig.cut(text, 5) == Truncator(text).chars(5)

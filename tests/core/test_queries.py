@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from accounts.models import Organization
-from core.queries import prepared
-from tests.factories.accounts import OrganizationFactory
+from accounts.models import Membership, Organization
+from core.queries import count, prepared
+from tests.factories.accounts import MembershipFactory, OrganizationFactory
 
 
 @pytest.fixture
@@ -47,3 +47,14 @@ def test_each_thread_makes_its_own(organizations, made):
         other.submit(organizations).result()
         other.submit(organizations).result()
     assert len(made) == 2
+
+
+@pytest.mark.django_db
+def test_a_count_knows_whose_it_is_and_is_zero_for_none():
+    lonely, busy = OrganizationFactory(), OrganizationFactory()
+    MembershipFactory.create_batch(2, organization=busy)
+
+    counted = Organization.objects.annotate(members=count(Membership.objects, "organization"))
+
+    assert counted.get(pk=lonely.pk).members == 0
+    assert counted.get(pk=busy.pk).members == 2
