@@ -197,16 +197,13 @@ class Hub:
     async def lapse_forever(self) -> None:
         """Have pages told of what only the clock changed. What lapses while no process runs, they find
         by themselves within a minute."""
-        since = timezone.now()
+        since = None
         while True:
-            await asyncio.sleep(self._timings.sweep)
-            now = timezone.now()
             try:
-                await self._database.run(lapses.announce_lapsed, after=since, until=now)
+                since = await self._database.run(lapses.announce_since, since)
             except Exception:
                 log.exception("Could not look for what lapsed; it is looked for again.")
-            else:
-                since = now
+            await asyncio.sleep(self._timings.sweep)
 
     def _forget_wakes(self) -> None:
         """Nobody takes so long to be let in."""

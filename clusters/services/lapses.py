@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from clusters.models import (
@@ -16,6 +17,19 @@ from clusters.models import (
 )
 from clusters.services.clusters import announce, announce_to_providers
 from core import answers
+
+
+def announce_since(after: datetime | None) -> datetime:
+    """Have pages re-read what changed by itself since then; answers until when that is.
+
+    By the clock of the database, as it judges who is alive: a page that is told earlier sees no change.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        (until,) = cursor.fetchone()
+    if after is not None:
+        announce_lapsed(after=after, until=until)
+    return until
 
 
 def announce_lapsed(*, after: datetime, until: datetime) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Agent, Cluster
-from clusters.services.lapses import lapsed
+from clusters.services.lapses import announce_since, lapsed
 from tests.factories.clusters import AgentFactory, ClusterFactory, RegistrationTokenFactory
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +63,9 @@ def test_a_token_that_expired(use_count, told):
 def test_maintenance_that_ended_by_itself(seconds, told):
     cluster = ClusterFactory(maintenance=True, maintenance_until=at(seconds))
     assert found() == ([cluster] if told else [])
+
+
+def test_each_look_begins_where_the_last_one_ended():
+    before = timezone.now()
+    first = announce_since(None)
+    assert before < first < announce_since(first)
