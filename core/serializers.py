@@ -43,8 +43,8 @@ class RowSerializer(serializers.ModelSerializer):
 @cache
 def _columns(serializer: type[RowSerializer]) -> list[Column]:
     return [
-        (field.field_name, _reader(field), field.to_representation)
-        for field in serializer().fields.values()
+        (name, _reader(field), field.to_representation)
+        for name, field in serializer().fields.items()
         if not field.write_only
     ]
 
