@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
@@ -11,7 +12,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext_lazy
@@ -55,11 +56,17 @@ def options(choices: Iterable[tuple[Any, Any]], chosen: Any = None) -> SafeStrin
     """
     return SafeString(
         "".join(
-            f'<option value="{conditional_escape(value)}"{" selected" if value == chosen else ""}>'
-            f"{conditional_escape(label)}</option>"
+            f'<option value="{_escaped(value)}"{" selected" if value == chosen else ""}>'
+            f"{_escaped(label)}</option>"
             for value, label in choices
         )
     )
+
+
+def _escaped(value: Any) -> str:
+    """As conditional_escape, which takes twice as long."""
+    text = str(value)
+    return text if hasattr(text, "__html__") else html.escape(text)
 
 
 @register.simple_tag
