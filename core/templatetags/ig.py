@@ -12,7 +12,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext_lazy
@@ -39,13 +39,9 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.simple_tag
 def status(tone: str, icon_name: str, label: str, *, plain: bool = False) -> SafeString:
     """{% status badge.tone badge.icon badge.label %}: a state in colour, symbol and words."""
-    return format_html(
-        '<span class="ig-st {}{}">{}{}</span>',
-        tone,
-        " plain" if plain else "",
-        icon(icon_name, "icon-spin" if tone == "busy" else ""),
-        label,
-    )
+    around = f"ig-st {tone}{' plain' if plain else ''}"
+    symbol = icon(icon_name, "icon-spin" if tone == "busy" else "")
+    return SafeString(f'<span class="{around}">{symbol}{conditional_escape(label)}</span>')
 
 
 @register.simple_tag
