@@ -54,6 +54,25 @@ def test_a_slash_in_a_field_is_a_slash(portal: Portal, window: Open) -> None:
     assert seen.page.locator("dialog[open]").count() == 0
 
 
+def test_back_shows_the_former_filter_and_stays_live(portal: Portal, window: Open) -> None:
+    """A whole page again, with all of its parts: not one that htmx puts together."""
+    seen = window(OPERATOR, "en")
+    page = seen.page
+    seen.open("/operator/clusters")
+    page.fill("#cluster-search", "us-east")
+    page.wait_for_url("**search=us-east**")
+    page.click("#segment-active")
+    page.wait_for_url("**status=active**")
+
+    page.go_back()
+
+    page.wait_for_selector("#segment-all[aria-current]")
+    page.wait_for_selector("#ig-live:visible")
+    assert page.input_value("#cluster-search") == "us-east"
+    assert page.locator("h1").count() == 1
+    assert seen.hush() == []
+
+
 def test_a_lost_socket_is_told_and_the_page_goes_on(portal: Portal, window: Open) -> None:
     """The portal is there, its sockets are not: the page asks by itself, and says so."""
     seen = window(OPERATOR, "en")
