@@ -46,7 +46,7 @@ def _navigation(request: Any, organization: Organization | None) -> SafeString:
         return render_to_string("accounts/_navigation.html", {"links": links})
 
     what = "navigation", request.standing, request.user.is_staff
-    return SafeString(answers.shared(request, what, make))
+    return SafeString(answers.shared(request, what, make, asks_again=False))
 
 
 def _notices(user: Any, organization: Organization | None) -> list[Notice]:

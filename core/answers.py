@@ -21,12 +21,21 @@ TURNS = [threading.Lock() for _number in range(64)]
 PATIENCE = 1.0  # seconds
 
 
-def shared(request: HttpRequest, what: tuple[Any, ...], make: Callable[[], str]) -> str:
+def shared(
+    request: HttpRequest,
+    what: tuple[Any, ...],
+    make: Callable[[], str],
+    *,
+    asks_again: bool = True,
+) -> str:
     """`make()`, or what it gave for the same `what`, address and language while nothing was committed since.
 
     Such an answer tells the same rows as a new one would, and what follows from the clock is seconds old at
     most (CACHES["answers"]). `what` has to name all else that the answer depends on: above all, who asks.
     Made anew for `Cache-Control: no-cache`, after a write, and inside a transaction.
+
+    `asks_again`: `make` finds out for itself what the reader may see, as `visible_to` does. If that may have
+    changed meanwhile, what it made is for this reader alone.
     """
     writes = connection.in_atomic_block or request.method not in {"GET", "HEAD"}
     if writes or "no-cache" in request.headers.get("Cache-Control", ""):
@@ -40,8 +49,8 @@ def shared(request: HttpRequest, what: tuple[Any, ...], make: Callable[[], str])
             answer = _made(place, seen)
             if answer is None:
                 answer = make()
-                # With what was seen before it was made: it may hold more, never less.
-                caches["answers"].set(place, (seen, answer))
+                if not asks_again or seen == _now():
+                    caches["answers"].set(place, (seen, answer))
     return answer
 
 
@@ -86,7 +95,11 @@ def _snapshot(request: Any) -> str:
     """The one in which was read who asks, if anything was (request.snapshot). A later one would be wrong:
     whoever's membership ended in between would answer for those who have it still."""
     if not getattr(request, "snapshot", None):
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {Snapshot.template}")
-            (request.snapshot,) = cursor.fetchone()
+        request.snapshot = _now()
     return request.snapshot
+
+
+def _now() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {Snapshot.template}")
+        return cursor.fetchone()[0]

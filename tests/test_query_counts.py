@@ -12,6 +12,7 @@ from tests.test_router_walk import ALL, address, as_user, methods
 from tests.walk.world import World
 
 MOST = 12
+CHECK = 1  # outside of a transaction: whether an answer may be shared (core/answers.py)
 
 
 @pytest.mark.django_db
@@ -26,6 +27,6 @@ def test_every_page_and_read(count):
             continue
         with CaptureQueriesContext(connection) as asked:
             answer = clients[target.owner].get(address(route, target, world))
-        if len(asked) > MOST or answer.status_code >= 500:
+        if len(asked) + CHECK > MOST or answer.status_code >= 500:
             wrong[route] = (len(asked), answer.status_code)
     assert wrong == {}

@@ -100,6 +100,19 @@ def test_a_commit_while_it_is_made_is_not_hidden(operator, cluster):
     assert answers.shared(RequestFactory().get("/"), ("here",), lambda: "new") == "new"
 
 
+def test_what_a_commit_overtook_is_for_its_reader_alone(operator):
+    """Not even for who asked before the commit, too: they may be no colleagues any more."""
+    one, other = RequestFactory().get("/"), RequestFactory().get("/")
+    other.snapshot = answers._snapshot(one)
+
+    def make() -> str:
+        OrganizationFactory()
+        return "of one"
+
+    assert answers.shared(one, ("here",), make) == "of one"
+    assert answers.shared(other, ("here",), lambda: "of the other") == "of the other"
+
+
 @pytest.mark.parametrize("path", [PAGE, API])
 def test_other_roles_organizations_and_languages_get_their_own(operator, cluster, path):
     read(member(operator), path)
