@@ -45,7 +45,8 @@ def _navigation(request: Any, organization: Organization | None) -> SafeString:
         links = navigation.links(request, organization)
         return render_to_string("accounts/_navigation.html", {"links": links})
 
-    what = "navigation", request.standing, request.user.is_staff
+    sees, _roles = request.standing
+    what = "navigation", sees, request.user.is_staff
     return SafeString(answers.shared(request, what, make, asks_again=False))
 
 

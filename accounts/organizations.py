@@ -46,11 +46,11 @@ def of_session(
 def standing(
     user: User, organization: Organization | None, mine: list[Organization]
 ) -> tuple[Any, ...]:
-    """All that decides what somebody sees: whose are equal see the same rows and may do the same."""
-    roles = [(row.pk, row.role) for row in mine]
+    """All that decides what somebody sees, and the roles: whose are equal may do the same, too."""
     # There may be more, which are not told here; or none, and then no snapshot in which that was so.
-    of_one = user.pk if len(roles) in {0, MOST} else None
-    return organization and organization.pk, user.is_superuser, of_one, roles
+    of_one = user.pk if len(mine) in {0, MOST} else None
+    sees = organization and organization.pk, user.is_superuser, of_one, [row.pk for row in mine]
+    return sees, [row.role for row in mine]
 
 
 def by_id(user: User, value: str) -> Organization | None:

@@ -49,19 +49,26 @@ def page(
 
 
 def shared_page(
-    template: str, partial: str, own: Callable[[HttpRequest], dict[str, Any]] | None = None
+    template: str,
+    partial: str,
+    *,
+    roles: bool = True,
+    own: Callable[[HttpRequest], dict[str, Any]] | None = None,
 ) -> Callable[[Callable[[HttpRequest], dict[str, Any]]], View]:
     """For a view that answers a context: what colleagues see alike is made once for all who ask just now.
 
     That is the template's partial `main`, or the named one when htmx asks. It tells nothing of the reader but
-    language, organizations and roles. `own`: what the page shows of one reader, beside `main`.
+    language, organizations and, unless `roles` is false, what their roles let them do. `own`: what the page
+    shows of one reader, beside `main`.
     """
+    personal = PERSONAL if roles else PERSONAL | {"may_write": _Personal()}
 
     def decorate(view: Callable[[HttpRequest], dict[str, Any]]) -> View:
         @wraps(view)
         def answer(request: HttpRequest) -> HttpResponse:
             part = partial if wants_partial(request) else "main"
-            what = template, part, bool(request.htmx), request.standing  # type: ignore[attr-defined]
+            sees, held = request.standing  # type: ignore[attr-defined]
+            what = template, part, bool(request.htmx), sees, held if roles else None
             html = answers.shared(request, what, lambda: make(request, part))
             if part == partial:
                 return HttpResponse(html)
@@ -69,7 +76,7 @@ def shared_page(
             return render(request, template, shown)
 
         def make(request: HttpRequest, part: str) -> str:
-            return render_to_string(f"{template}#{part}", view(request) | PERSONAL, request)
+            return render_to_string(f"{template}#{part}", view(request) | personal, request)
 
         return answer
 
@@ -80,7 +87,7 @@ class _Personal:
     def __str__(self, name: str = "") -> str:
         raise RuntimeError(f"What colleagues share cannot show what is one reader's own. {name}")
 
-    __getattr__ = __str__
+    __getattr__ = __bool__ = __str__
 
 
 PERSONAL = {name: _Personal() for name in ("csrf_token", "messages", "notices", "user")}

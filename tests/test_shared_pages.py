@@ -34,6 +34,16 @@ OWN = [
 ]
 
 
+# The same for a viewer as for an admin.
+FOR_ALL_ROLES = [
+    "/operator/agents",
+    "/operator/deployments",
+    "/provider/",
+    "/provider/publishes",
+    "/provider/deployments",
+]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "part"])
 def test_two_members_see_the_same(headers):
@@ -49,6 +59,19 @@ def test_two_members_see_the_same(headers):
 
         assert first == second, path
         assert str(one) not in first
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "part"])
+@pytest.mark.parametrize("path", FOR_ALL_ROLES)
+def test_a_viewer_sees_what_an_admin_sees(path, headers):
+    world = World()
+    crowd(world, 3)
+    readers = (world.somebody(PAGES[path], role) for role in (Role.VIEWER, Role.ADMIN))
+
+    first, second = (shared(path, reader, headers) for reader in readers)
+
+    assert first == second
 
 
 def shared(path: str, reader, headers) -> str:

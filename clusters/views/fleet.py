@@ -37,7 +37,7 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
 
 @login_required
 @require_safe
-@shared_page("clusters/agents.html", "agent-rows")
+@shared_page("clusters/agents.html", "agent-rows", roles=False)
 def agents(request: HttpRequest) -> dict[str, Any]:
     """The lost ones first; those revoked only when asked for."""
     rows = _mine(request, stories.agent_rows()).order_by("alive", "cluster_name", "name", "pk")

@@ -33,7 +33,10 @@ MAX_DIGITS = 9
 @login_required
 @require_safe
 @shared_page(
-    "publishing/list.html", "publish-rows", own=lambda request: {"drafts": _drafts(request)}
+    "publishing/list.html",
+    "publish-rows",
+    roles=False,
+    own=lambda request: {"drafts": _drafts(request)},
 )
 def publishes(request: HttpRequest) -> dict[str, Any]:
     rows = own(request, stories.rows()).order_by("-created_at", "pk")
@@ -95,7 +98,7 @@ def revision(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
 
 @login_required
 @require_safe
-@shared_page("publishing/deployments.html", "deployment-rows")
+@shared_page("publishing/deployments.html", "deployment-rows", roles=False)
 def deployments(request: HttpRequest) -> dict[str, Any]:
     rows = own(request, stories.listed()).order_by("-created_at", "-number", "pk")
     context = listing(request, DeploymentFilter(request.GET, rows)) | {

@@ -21,7 +21,7 @@ from publishing.states import Kind, Progress
 
 @login_required
 @require_safe
-@shared_page("publishing/operated/deployments.html", "deployment-rows")
+@shared_page("publishing/operated/deployments.html", "deployment-rows", roles=False)
 def deployments(request: HttpRequest) -> dict[str, Any]:
     """Of every provider, on the active organization's clusters."""
     organization = request.organization  # type: ignore[attr-defined]

@@ -23,6 +23,6 @@ def show(request: HttpRequest) -> HttpResponse:
     return _overview(request)
 
 
-@shared_page("publishing/overview.html", "overview-live")
+@shared_page("publishing/overview.html", "overview-live", roles=False)
 def _overview(request: HttpRequest) -> dict[str, Any]:
     return {"overview": overview.of(request.organization)}  # type: ignore[attr-defined]

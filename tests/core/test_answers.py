@@ -115,22 +115,37 @@ def test_what_a_commit_overtook_is_for_its_reader_alone(operator):
 
 @pytest.mark.parametrize("path", [PAGE, API])
 def test_other_roles_organizations_and_languages_get_their_own(operator, cluster, path):
-    read(member(operator), path)
+    one, viewer, korean = (
+        member(operator),
+        member(operator, Role.VIEWER),
+        member(operator, locale="ko"),
+    )
+    stranger = member(OrganizationFactory(operator=True))
+    read(one, path)
 
-    assert read(member(operator, Role.VIEWER), path)[1]
-    assert read(member(operator, locale="ko"), path)[1]
-    elsewhere, _looked = read(member(OrganizationFactory(operator=True)), path)
-    assert "kr-main" not in elsewhere
+    assert read(viewer, path)[1]
+    assert read(korean, path)[1]
+    assert "kr-main" not in read(stranger, path)[0]
+    assert not read(one, path)[1]  # nothing was committed
+
+
+def test_roles_do_not_matter_where_a_page_says_so(operator, cluster):
+    AgentFactory(cluster=cluster, live=True)
+    one, viewer = member(operator), member(operator, Role.VIEWER)
+    read(one, "/operator/agents")
+
+    assert not read(viewer, "/operator/agents")[1]
 
 
 def test_whoever_works_elsewhere_too_is_no_colleague(operator, cluster):
     of_two = UserFactory(member_of=operator)
     MembershipFactory(user=of_two, organization=OrganizationFactory(operator=True, name="zz"))
-    client = Client()
+    client, one = Client(), member(operator)
     client.force_login(of_two)
-    read(member(operator))
+    read(one)
 
     assert read(client)[1]
+    assert not read(one)[1]  # nothing was committed
 
 
 def test_a_membership_that_ended_ends_at_once(operator, cluster):
@@ -189,7 +204,7 @@ def test_nothing_of_one_reader_gets_into_what_is_shared():
 
     request = RequestFactory().get("/")
     request.htmx = SimpleNamespace(boosted=False, history_restore_request=False)
-    request.standing, request.user, request.organization = None, UserFactory(), None
+    request.standing, request.user, request.organization = (None, []), UserFactory(), None
 
     with pytest.raises(RuntimeError, match="one reader's own"):
         personal(request)
