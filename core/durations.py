@@ -21,6 +21,17 @@ def words(span: timedelta, form: str, language: str) -> str:
     return FORMS[language][form].format(_span(seconds, UNITS[language]))
 
 
+def measured(span: timedelta, language: str) -> str:
+    """How long a machine took: "340 ms", "6.5 s", and from a minute on as other times."""
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        language = "ko" if language.startswith("ko") else "en"
+        return f"{seconds:.1f}{UNITS[language][3]}"
+    return words(span, "left", language)
+
+
 def _span(seconds: int, units: tuple[str, str, str, str]) -> str:
     day, hour, minute, second = units
     if seconds < 60:

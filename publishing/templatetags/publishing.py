@@ -8,13 +8,12 @@ from django import template
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from core.durations import words
+from core.durations import measured
 from publishing.models import Deployment, DeploymentVerdict, ProductPublish, PublishEvent
 from publishing.services import drift
 from publishing.states import OUTSTANDING, Kind, Outcome, Progress, Status
 
 register = template.Library()
-MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +156,7 @@ def took(deployment: Deployment) -> str:
     """From the click to the end; nothing while it is open."""
     if deployment.finished_at is None:
         return ""
-    span = deployment.finished_at - deployment.created_at
-    seconds = span.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < MINUTE else words(span, "left", get_language() or "en")
+    return measured(deployment.finished_at - deployment.created_at, get_language() or "en")
 
 
 @register.filter

@@ -45,6 +45,17 @@ def test_nothing_was_zero_seconds_ago():
     assert durations.words(timedelta(0), "since", "en") == "for 0 s"
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "english", "korean"),
+    [(340, "340 ms", "340 ms"), (6_520, "6.5 s", "6.5초"), (125_000, "2 min", "2분")],
+)
+def test_what_a_machine_took(milliseconds, english, korean):
+    span = timedelta(milliseconds=milliseconds)
+
+    assert durations.measured(span, "en") == english
+    assert durations.measured(span, "ko") == korean
+
+
 def test_relative_times_carry_the_exact_one():
     moment = timezone.now() - timedelta(hours=2, minutes=13)
     html = render("{% since m %}", m=moment)
