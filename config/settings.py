@@ -148,11 +148,12 @@ CHANNEL_LAYERS = {
 LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 CACHES = {
     "default": {"BACKEND": LOCAL_CACHE},
-    # See core/answers.py. The timeout is how old may be what follows from the clock, in seconds.
+    # See core/answers.py. The timeout is how old may be what follows from the clock, in seconds: no older than
+    # agentd may be in writing a heartbeat (agents/server/options.py).
     "answers": {
         "BACKEND": LOCAL_CACHE,
         "LOCATION": "answers",
-        "TIMEOUT": 5,
+        "TIMEOUT": 15,
         "OPTIONS": {"MAX_ENTRIES": 200},
     },
 }
