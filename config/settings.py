@@ -148,8 +148,8 @@ CHANNEL_LAYERS = {
 LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 CACHES = {
     "default": {"BACKEND": LOCAL_CACHE},
-    # See core/answers.py. The timeout is how old may be what follows from the clock, in seconds: no older than
-    # agentd may be in writing a heartbeat (agents/server/options.py).
+    # See core/answers.py. The timeout is how old may be what follows from the clock, in seconds: no older
+    # than a heartbeat that agentd has not written yet (agents/server/options.py).
     "answers": {
         "BACKEND": LOCAL_CACHE,
         "LOCATION": "answers",
