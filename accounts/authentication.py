@@ -30,7 +30,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
                 raise Unauthenticated(_("You are no longer a member of this organization."))
             user.scope = organization.pk
         # Of a token nobody looks up the roles: its answers are its user's alone.
-        _work_in(request, user, organization, [], user.pk, user.scope)
+        _work_in(request, user, organization, [])
         return user, auth
 
     def authenticate_header(self, request: Request) -> str:
@@ -60,22 +60,15 @@ def _identify(token: str) -> tuple[User, Organization | None, Any]:
 
 
 def _work_in(
-    request: Request,
-    user: User,
-    organization: Organization | None,
-    mine: list[Organization],
-    *more: Any,
+    request: Request, user: User, organization: Organization | None, mine: list[Organization]
 ) -> None:
-    """Set request.organization, .standing and .snapshot; X-Organization may choose another one of the
-    user's, else 404."""
+    """As organizations.work_in; X-Organization may choose another one of the user's, else 404."""
     wanted = request.headers.get(HEADER)
     if wanted:
         organization = organizations.by_id(user, wanted)
         if organization is None:
             raise Http404
-    request._request.organization = organization
-    request._request.standing = *organizations.standing(user, organization, mine), *more
-    request._request.snapshot = mine[0].snapshot if mine else None
+    organizations.work_in(request._request, user, organization, mine)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

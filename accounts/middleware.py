@@ -30,9 +30,9 @@ class ProfileLocaleMiddleware:
 
 
 class OrganizationMiddleware:
-    """On pages, sets request.organization, request.organizations to choose from, and request.standing.
+    """On pages, sets request.organizations to choose from, and what organizations.work_in sets.
 
-    In the API, the authentication classes set the former.
+    In the API, the authentication classes set the latter.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -43,9 +43,8 @@ class OrganizationMiddleware:
         if request.user.is_authenticated and not request.path.startswith("/api/"):
             mine = organizations.choices(request.user)
             request.organizations = mine
-            request.organization = organizations.of_session(request.session, request.user, mine)
-            request.standing = organizations.standing(request.user, request.organization, mine)
-            request.snapshot = mine[0].snapshot if mine else None
+            chosen = organizations.of_session(request.session, request.user, mine)
+            organizations.work_in(request, request.user, chosen, mine)
         return self.get_response(request)
 
 

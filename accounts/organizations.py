@@ -43,13 +43,23 @@ def of_session(
     return Organization.objects.filter(memberships__user=user).first()
 
 
-def standing(
+def work_in(
+    request: Any, user: User, organization: Organization | None, mine: list[Organization]
+) -> None:
+    """Set request.organization; for core.answers .standing, and the .snapshot of the choices `mine`."""
+    request.organization = organization
+    request.standing = _standing(user, organization, mine)
+    request.snapshot = mine[0].snapshot if mine else None
+
+
+def _standing(
     user: User, organization: Organization | None, mine: list[Organization]
-) -> tuple[Any, ...]:
+) -> tuple[tuple[Any, ...], list[Role]]:
     """All that decides what somebody sees, and the roles: whose are equal may do the same, too."""
+    here = organization and organization.pk
     # There may be more, which are not told here; or none, and then no snapshot in which that was so.
     of_one = user.pk if len(mine) in {0, MOST} else None
-    sees = organization and organization.pk, user.is_superuser, of_one, [row.pk for row in mine]
+    sees = here, user.is_superuser, user.scope, of_one, [row.pk for row in mine]
     return sees, [row.role for row in mine]
 
 

@@ -14,7 +14,7 @@ NOW = {"en": "just now", "ko": "방금"}
 
 def words(span: timedelta, form: str, language: str) -> str:
     """`form` is since, ago or left; the sign of `span` does not matter."""
-    language = "ko" if language.startswith("ko") else "en"
+    language = _known(language)
     seconds = abs(int(span.total_seconds()))
     if form == "ago" and not seconds:
         return NOW[language]
@@ -27,9 +27,12 @@ def measured(span: timedelta, language: str) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
-        language = "ko" if language.startswith("ko") else "en"
-        return f"{seconds:.1f}{UNITS[language][3]}"
+        return f"{seconds:.1f}{UNITS[_known(language)][3]}"
     return words(span, "left", language)
+
+
+def _known(language: str) -> str:
+    return "ko" if language.startswith("ko") else "en"
 
 
 def _span(seconds: int, units: tuple[str, str, str, str]) -> str:
