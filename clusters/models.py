@@ -13,7 +13,6 @@ from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import (
     Case,
-    Count,
     Exists,
     F,
     Func,
@@ -30,6 +29,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Organization, TenantQuerySet
+from core.queries import number
 
 # RFC 1123 label, as Kubernetes takes it: 1-63 of a-z, 0-9, "-", starting and ending with a letter or digit.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -90,8 +90,8 @@ class ClusterQuerySet(TenantQuerySet):
         joined = Agent.objects.filter(cluster=OuterRef("pk"), revoked_at=None)
         live = joined.filter(live_agents())
         return self.with_dated_status().annotate(
-            agent_count=Coalesce(_of_each(joined, Count("pk")), 0),
-            active_agent_count=Coalesce(_of_each(live, Count("pk")), 0),
+            agent_count=number(joined, by="cluster"),
+            active_agent_count=number(live, by="cluster"),
             last_heartbeat=_of_each(joined, Max("last_heartbeat_at")),
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import (
     Case,
     CharField,
-    Count,
     Exists,
     F,
     OuterRef,
@@ -19,7 +18,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, JSONObject, Now
+from django.db.models.functions import Cast, JSONObject, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -34,7 +33,7 @@ from clusters.models import (
     in_maintenance,
     live_agents,
 )
-from core.queries import prepared
+from core.queries import count, prepared
 
 SHOWN = 50  # agents; the API has them all
 PUBLISHES = 25
@@ -65,10 +64,9 @@ def attention() -> Case:
 def rows() -> ClusterQuerySet:
     """What a row of the list shows: status, progress, products; to be ordered by `attention`."""
     here = OuterRef("pk")
-    published = publish_model().objects.filter(cluster=here, status="PUBLISHED").order_by()
-    product_count = published.values("cluster").annotate(total=Count("pk")).values("total")
+    published = publish_model().objects.filter(status="PUBLISHED")
     told = _with_trouble(Cluster.objects.with_status().with_progress()).annotate(
-        product_count=Coalesce(Subquery(product_count), 0),
+        product_count=count(published, "cluster"),
         token_expires_at=Subquery(
             usable_tokens().filter(cluster=here).order_by("-expires_at").values("expires_at")[:1]
         ),

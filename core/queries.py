@@ -32,5 +32,10 @@ def prepared(make: Callable[[], Rows]) -> Callable[[], Rows]:
 
 def count(rows: Any, of: str) -> Coalesce:
     """How many of `rows` belong to the outer query's row, to which their field `of` leads. Never null."""
-    found = rows.filter(**{of: OuterRef("pk")}).order_by().values(of).annotate(found=Count("*"))
+    return number(rows.filter(**{of: OuterRef("pk")}), of)
+
+
+def number(rows: Any, by: str) -> Coalesce:
+    """How many these are, which are narrowed already to one value of `by`. Never null."""
+    found = rows.order_by().values(by).annotate(found=Count("*"))
     return Coalesce(Subquery(found.values("found")), 0)

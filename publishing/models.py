@@ -8,14 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, TenantQuerySet
 from catalog.models import Gateway, Match, Product
 from clusters.models import Agent, AgentQuerySet, Cluster
+from core.queries import number
 from publishing.states import OPEN, DraftStep, Happening, Kind, Outcome, Progress, Status
 
 
@@ -47,7 +47,7 @@ class ProductPublishQuerySet(TenantQuerySet):
             agent__revoked_at=None,
         )
         return self.annotate(
-            agents=_count(agents, by="cluster"), live_on=_count(serving, by="publish")
+            agents=number(agents, by="cluster"), live_on=number(serving, by="publish")
         )
 
     def missed(self) -> ProductPublishQuerySet:
@@ -66,11 +66,6 @@ def should_serve(cluster: Any, gateway_class: Any) -> AgentQuerySet:
     return Agent.objects.filter(
         cluster=cluster, revoked_at=None, gateway_classes__contains=[gateway_class]
     )
-
-
-def _count(rows: models.QuerySet, *, by: str) -> Coalesce:
-    counted = rows.order_by().values(by).annotate(count=Count("pk")).values("count")
-    return Coalesce(Subquery(counted), 0)
 
 
 class ProductPublish(models.Model):

@@ -10,13 +10,14 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, JSONArray
+from django.db.models.functions import JSONArray
 from django.utils import timezone
 
 from accounts.models import Organization
 from catalog.models import ApiService, Product
 from clusters.models import Cluster
 from clusters.models import Status as ClusterStatus
+from core.queries import count
 from publishing.models import Deployment, ProductPublish, ProductPublishQuerySet
 from publishing.states import OPEN, Progress, Status
 
@@ -72,19 +73,14 @@ def _counts(organization: Organization) -> dict[str, Any]:
         ended | Q(finished_at=None), publish__organization=OuterRef("pk")
     )
     numbers = {
-        "of_products": _number(Product.objects, "organization"),
-        "of_services": _number(ApiService.objects, "organization"),
-        "of_requests": _number(subscriptions.filter(status="pending"), "publish__organization"),
+        "of_products": count(Product.objects, "organization"),
+        "of_services": count(ApiService.objects, "organization"),
+        "of_requests": count(subscriptions.filter(status="pending"), "publish__organization"),
         "by_status": _by_status(ProductPublish.objects.filter(organization=OuterRef("pk"))),
         "by_progress": _by_status(recent),
     }
     counted = Organization.objects.filter(pk=organization.pk).values(**numbers).get()
     return counted | {name: dict(counted[name]) for name in ("by_status", "by_progress")}
-
-
-def _number(rows: QuerySet, owner: str) -> Coalesce:
-    mine = rows.filter(**{owner: OuterRef("pk")}).order_by().values(owner)
-    return Coalesce(Subquery(mine.annotate(number=Count("pk")).values("number")), 0)
 
 
 def _by_status(rows: QuerySet) -> ArraySubquery:

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, JSONObject
 from accounts.models import Membership, Role
 from catalog.models import Listener
 from clusters.models import Cluster
-from core.queries import prepared
+from core.queries import count, prepared
 from publishing.models import (
     AgentPublish,
     Deployment,
@@ -55,8 +55,8 @@ def told(user: Any) -> ProductPublishQuerySet:
         .with_reach()
         .annotate(
             role=role_of(user),
-            revision_count=_number_of("revisions", PublishRevision),
-            deployment_count=_number_of("deployments", Deployment),
+            revision_count=count(PublishRevision.objects, "publish"),
+            deployment_count=count(Deployment.objects, "publish"),
             listeners=_listeners(),
             troubles=_troubles(),
         )
@@ -69,11 +69,6 @@ def role_of(user: Any) -> Any:
         return Value(Role.ADMIN, output_field=CharField())
     rows = Membership.objects.filter(user=user, organization=OuterRef("organization"))
     return Coalesce(Subquery(rows.values("role")[:1]), Value(""))
-
-
-def _number_of(name: str, model: Any) -> Any:
-    rows = model.objects.filter(publish=OuterRef("pk")).order_by().values("publish")
-    return Coalesce(Subquery(rows.annotate(count=Count("pk")).values("count")), 0)
 
 
 def _listeners() -> ArraySubquery:
@@ -238,8 +233,7 @@ def under_way() -> Prefetch:
 
 def _subscribers() -> Any:
     model = ProductPublish._meta.get_field("subscriptions").related_model
-    rows = model.objects.filter(SERVED, publish=OuterRef("pk")).order_by().values("publish")
-    return Coalesce(Subquery(rows.annotate(count=Count("pk")).values("count")), 0)
+    return count(model.objects.filter(SERVED), "publish")
 
 
 def services_of(bundle: dict[str, Any]) -> list[dict[str, Any]]:
