@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-SCRIPT = Path(__file__).with_name("keys.lua")
-UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+SCRIPT = Path(__file__).with_name("calls.lua")
 HOW = "Install the Debian package wrk (apt-get install wrk), or run this as root, which does it itself."
 
 
@@ -20,10 +20,12 @@ class NoWrk(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run gave: calls per second, latencies in milliseconds, and calls answered otherwise."""
+    """What one run gave: calls, and how many in a second; latencies in milliseconds; and what went wrong."""
 
+    calls: int
     rps: float
     p50: float
+    p95: float
     p99: float
     wrong: int
 
@@ -48,29 +50,29 @@ def program() -> str:
     return shutil.which("wrk") or "wrk"
 
 
-def measure(url: str, *, keys: Path, host: str, connections: int, seconds: int) -> Load:
-    result = subprocess.run(
-        [
-            program(), "--threads", "1", "--connections", str(connections), "--latency",
-            "--duration", f"{seconds}s", "--script", str(SCRIPT), url, "--", str(keys), host,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    said = result.stdout
-    rps = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-    assert rps, said
-    return Load(
-        rps=float(rps[1]),
-        p50=_latency(said, 50),
-        p99=_latency(said, 99),
-        wrong=int(wrong[1]) if wrong else 0,
-    )
-
-
-def _latency(said: str, quantile: int) -> float:
-    found = re.search(rf"^\s+{quantile}%\s+([\d.]+)(us|ms|s|m)$", said, re.MULTILINE)
-    assert found, said
-    return float(found[1]) * UNITS[found[2]]
+def measure(
+    url: str,
+    *,
+    header: str,
+    values: Iterable[str],
+    connections: int,
+    seconds: int,
+    always: Mapping[str, str],
+) -> Load:
+    """Each call has the next of `values` in `header`, and the headers `always`."""
+    with NamedTemporaryFile("w") as file:
+        file.write("\n".join(values))
+        file.flush()
+        said = subprocess.run(
+            [
+                program(), "--threads", "1", "--connections", str(connections),
+                "--duration", f"{seconds}s", "--timeout", "30s", "--script", str(SCRIPT), url,
+                "--", header, file.name, *(word for pair in always.items() for word in pair),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout  # fmt: skip
+    line = next(line for line in said.splitlines() if line.startswith("imp "))
+    calls, took, p50, p95, p99, wrong = (int(number) for number in line.split()[1:])
+    return Load(calls, calls / took * 1e6, p50 / 1000, p95 / 1000, p99 / 1000, wrong)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Event, Thread
 from typing import Any
 
@@ -23,7 +20,6 @@ from deploy.local import paths, ports
 
 USERS = 20
 WORD = "benchmark-reader-2026"
-SCRIPT = Path(__file__).parent.parent / "pages.lua"
 OPERATOR = "operator@demo.example"
 PAGES = {
     OPERATOR: [
@@ -151,27 +147,23 @@ def _called(
     stack: BenchStack, readers: list[Visitor], page: str, cache: str, seconds: int
 ) -> dict[str, Any]:
     used = {child: stack.cpu_seconds(child) for child in ("web", "postgres")}
-    with NamedTemporaryFile("w") as cookies:
-        cookies.write("\n".join(reader.cookie for reader in readers))
-        cookies.flush()
-        said = subprocess.run(
-            [
-                wrk.program(), "-t1", f"-c{USERS}", f"-d{seconds}s", "--timeout", "30s",
-                "-s", str(SCRIPT), f"{stack.url}{page}", "--", cookies.name, cache,
-            ],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-    line = next(line for line in said.splitlines() if line.startswith("imp "))
-    calls, took, p50, p95, p99, wrong = (int(number) for number in line.split()[1:])
+    load = wrk.measure(
+        f"{stack.url}{page}",
+        header="Cookie",
+        values=[reader.cookie for reader in readers],
+        connections=USERS,
+        seconds=seconds,
+        always={"Cache-Control": cache},
+    )
     return {
-        "requests/s": round(calls / took * 1e6, 1),
-        "p50 ms": p50 / 1000,
-        "p95 ms": p95 / 1000,
-        "p99 ms": p99 / 1000,
-        "wrong": wrong,
+        "requests/s": round(load.rps, 1),
+        "p50 ms": load.p50,
+        "p95 ms": load.p95,
+        "p99 ms": load.p99,
+        "wrong": load.wrong,
         # Does not depend on who else wants the two cores.
         **{
-            f"{child} ms": round((stack.cpu_seconds(child) - was) / max(calls, 1) * 1000, 1)
+            f"{child} ms": round((stack.cpu_seconds(child) - was) / max(load.calls, 1) * 1000, 1)
             for child, was in used.items()
         },
     }

