@@ -6,14 +6,14 @@ from accounts.models import ApiToken, Membership, Notice, Role, User
 from core.schema import example
 
 
-@example(email="operator@example.com", password="correct horse battery staple")  # noqa: S106
+@example(email="operator@example.com", password="correct horse battery staple")  # noqa: S106 - an example
 class LoginSerializer(serializers.Serializer):
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
     organization_id = serializers.UUIDField(required=False, allow_null=True)
 
 
-@example(refresh_token="igr_2f4c…")  # noqa: S106
+@example(refresh_token="igr_2f4c…")  # noqa: S106 - an example
 class RefreshSerializer(serializers.Serializer):
     refresh_token = serializers.CharField(max_length=4096)
 

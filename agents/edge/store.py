@@ -165,7 +165,7 @@ class Store:
             )
             named = turn.snapshot.secrets
             kept = ",".join("?" * len(named))
-            self._db.execute(f"DELETE FROM secrets WHERE id NOT IN ({kept})", list(named))  # noqa: S608
+            self._db.execute(f"DELETE FROM secrets WHERE id NOT IN ({kept})", list(named))  # noqa: S608 - "?"s
 
     def answer(self, results: Iterable[agent_pb2.DeployResult]) -> None:
         with self._db:
@@ -263,7 +263,7 @@ def parse_bundle(digest: str, body: bytes) -> bundle_pb2.Bundle | None:
     try:
         return json_format.Parse(body, bundle_pb2.Bundle(), ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError) as error:
-        log.error("A bundle cannot be read", extra={"digest": digest, "error": str(error)})  # noqa: TRY400
+        log.error("A bundle cannot be read", extra={"digest": digest, "error": str(error)})  # noqa: TRY400 - no fault of ours
         return None
 
 

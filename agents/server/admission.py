@@ -54,7 +54,7 @@ def _proved(hellos: Sequence[Hello], refused: dict[int, Session | Exception]) ->
     for number, hello in enumerate(hellos):
         try:
             claims[number] = auth.claimed(hello.token)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever it is, this one is told
             refused[number] = error
     agents = Agent.objects.only("id", "public_key", "revoked_at").in_bulk(set(claims.values()))
     for number, agent_id in claims.items():
@@ -62,7 +62,7 @@ def _proved(hellos: Sequence[Hello], refused: dict[int, Session | Exception]) ->
         try:
             auth.prove(token=hello.token, nonce=hello.nonce, agent=agents.get(agent_id))
             proved[number] = agent_id
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever it is, this one is told
             refused[number] = error
     return proved
 
